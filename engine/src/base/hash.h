@@ -1,4 +1,5 @@
-// The three hashes of the engine: SHA-256 names objects, CRC-32C guards records, a keyed 128-bit hash finds equal raw rows.
+// The three hashes of the engine: SHA-256 names objects, CRC-32C guards records, a keyed 128-bit
+// hash finds equal raw rows.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,13 @@ class Sha256Hasher {
   void* context_;
 };
 
-/// CRC-32C (Castagnoli, RFC 3720), continuing from `crc` (0 at the start). Hardware where there is SSE4.2.
+/// CRC-32C (Castagnoli, RFC 3720), continuing from `crc` (0 at the start). Hardware where there is
+/// SSE4.2.
 uint32_t Crc32c(std::span<const std::byte> bytes, uint32_t crc = 0);
+namespace internal {
+/// The portable way to the same result, for machines without SSE4.2 and for tests.
+uint32_t Crc32cByTable(std::span<const std::byte> bytes, uint32_t crc = 0);
+}  // namespace internal
 
 struct Hash128 {
   uint64_t low = 0, high = 0;

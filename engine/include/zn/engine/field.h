@@ -29,7 +29,7 @@ struct Geometry {
   int64_t atoms_per_chunk = 0;         // A; 0 for kFrame
   std::string codecs;                  // Zarr v3 `codecs` JSON; see zn/engine/codec.h
 
-  /// Bytes of one row of a chunk: A (or 1) times inner's elements times the item's. 0 for kJson.
+  /// Bytes of one row of a chunk: A (or 1) times inner's elements times the item's. 0 for kJson, -1 on overflow.
   int64_t RowBytes() const;
   friend bool operator==(const Geometry&, const Geometry&) = default;
 };
