@@ -4,9 +4,13 @@
 // before it is being written and synced; what arrives meanwhile shares it. Append() assigns the records' places at
 // once, so that records may refer to each other before they are written; Wait() returns when they are durable.
 //
-// Implementations: LocalLog (files STORE/log/NNNNNN.log, at most 64 MiB or one group if that is larger; each opens
-// with a checkpoint) and MemoryLog (tests; loses, tears and reorders writes and fails syncs on demand). Both pass
-// tests/engine/log/log_conformance.h. An S3 log would be the third.
+// Implementations: OpenLog over a FileSystem. OpenLocalLog keeps files STORE/log/NNNNNN.log, at most 64 MiB or one group
+// if that is larger; each opens with a checkpoint. OpenMemoryLog (memory_log.h, for tests) runs the same code over a
+// disk image that loses, tears and reorders writes and fails syncs on demand. Both pass
+// tests/engine/log/log_conformance.h. An S3 log would be another class.
+//
+// Locks: callers' own locks (a room's) come first, then the log's append lock, which is held while `build` and the
+// CheckpointWriter run; those may call Read and ReadDurable, but not Append, Wait, Checkpoint or Replay.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +18,10 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "base/file_system.h"
 #include "log/record.h"
 #include "zn/engine/buffer.h"
 #include "zn/engine/error.h"
@@ -58,19 +64,29 @@ class Log {
   /// The sequence of the group of a ticket.
   virtual uint64_t SequenceOf(Ticket ticket) const = 0;
 
-  /// The payload of a record, from the map; its CRC is checked on first use in this process. Valid as long as the log.
-  /// Records of the group that is still gathered or being written can be read too. kCorrupt, kNotFound.
-  virtual Result<std::span<const std::byte>> Read(const RecordRef& ref) const = 0;
+  /// The payload of a record; its CRC is checked on first use in this process. Records of the group that is still
+  /// gathered or being written can be read too: the Buffer then shares that group's memory. Once the record is durable
+  /// the Buffer points into the file's map, which lives as long as the log, and has no owner: it costs no reference
+  /// count, and must not outlive the log. kCorrupt, kNotFound.
+  virtual Result<Buffer> Read(const RecordRef& ref) const = 0;
 
-  /// Called under the lock when a new file is begun: gives the payload of its checkpoint record.
+  /// As Read, for records known to be durable (every record a Wait or Replay has returned from); kNotFound for others.
+  /// Valid as long as the log.
+  virtual Result<std::span<const std::byte>> ReadDurable(const RecordRef& ref) const = 0;
+
+  /// Called under the append lock when a new file is begun, before the `build` whose records come first in it: gives the
+  /// payload of its checkpoint record, the state after every Append until then. Callers that update what they have
+  /// sequenced inside `build` are therefore consistent with it. Without a writer the payload is empty.
   using CheckpointWriter = std::function<std::vector<std::byte>()>;
   virtual void SetCheckpointWriter(CheckpointWriter writer) = 0;
-  /// Writes a checkpoint now (also at a clean close, so that opening reads nothing else).
+  /// Writes a checkpoint now, and waits until it is durable (also at a clean close, so that opening reads nothing else).
   virtual Result<> Checkpoint() = 0;
 
   /// Replays what is durable from the newest checkpoint on, in order; also how a reader in another process follows:
-  /// each call continues where the last one ended. The checkpoint comes first, as its record. Opening for writing
-  /// replays once before anything is appended; a torn tail has then been moved to quarantine/.
+  /// each call continues where the last one ended. The checkpoint comes first, as its record; further kCheckpoint
+  /// records come wherever one was written, and restate everything before them. Opening for writing replays once before
+  /// anything is appended; a torn tail has then been copied to quarantine/. One thread at a time. When `visit` fails,
+  /// Replay returns its error and the next call begins with the same group again.
   virtual Result<> Replay(const std::function<Result<>(uint64_t sequence, const LoggedRecord&)>& visit) = 0;
 
   struct Stats {
@@ -79,17 +95,21 @@ class Log {
   virtual Stats stats() const = 0;
 };
 
-struct LocalLogOptions {
-  std::string directory;       // STORE/log
+struct LogOptions {
+  std::string directory;       // STORE/log; made when missing, unless read_only
   std::string head_path;       // STORE/head
   std::string quarantine;      // STORE/quarantine
   uint32_t salt = 0;
   bool read_only = false;
-  int64_t max_file_bytes = 64 << 20;
+  int64_t max_file_bytes = 64 << 20;  // a group that passes it is the last one of its file
 };
+using LocalLogOptions = LogOptions;
 
 /// Opens and recovers. kCorrupt naming file and offset for damage below a later group's durable_to; a torn tail is
 /// copied to quarantine/ and the log goes on in a new file. A new log has no records (Replay visits none).
+Result<std::unique_ptr<Log>> OpenLog(std::shared_ptr<FileSystem> files, const LogOptions& options);
+
+/// OpenLog over the local disk.
 Result<std::unique_ptr<Log>> OpenLocalLog(const LocalLogOptions& options);
 
 }  // namespace zn
