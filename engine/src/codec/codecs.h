@@ -1,0 +1,28 @@
+// The codecs there are. Each is made from its configuration; errors name the codec and the key at
+// fault.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "codec/bytes_codec.h"
+#include "codec/codec_config.h"
+#include "zn/engine/error.h"
+
+namespace zn {
+
+using MadeCodec = Result<std::unique_ptr<const BytesCodec>>;
+
+/// cname lz4, lz4hc, zstd or zlib; clevel; shuffle; typesize (`item_size` when not given);
+/// blocksize (65536; 0 lets blosc choose). blosclz is refused: it overflows above 8 MB.
+MadeCodec MakeBloscCodec(const CodecConfig& config, size_t item_size);
+/// level, checksum.
+MadeCodec MakeZstdCodec(const CodecConfig& config);
+/// acceleration. Framed as numcodecs does: u32 size, then one block.
+MadeCodec MakeLz4Codec(const CodecConfig& config);
+/// level. One member without time or name.
+MadeCodec MakeGzipCodec(const CodecConfig& config);
+/// The CRC-32C of the bytes behind them.
+MadeCodec MakeCrc32cCodec(const CodecConfig& config);
+
+}  // namespace zn
