@@ -131,7 +131,7 @@ MadeCodec MakeBloscCodec(const CodecConfig& config, size_t item_size) {
       const size_t shuffle,
       config.Choice("shuffle", {"noshuffle", "shuffle", "bitshuffle"}, typesize > 1 ? 1 : 0));
   ZN_ASSIGN_OR_RETURN(const int64_t block_size,
-                      config.Integer("blocksize", 0, BLOSC_MAX_BLOCKSIZE, 64 << 10));
+                      config.Integer("blocksize", 0, BLOSC_MAX_BLOCKSIZE, 0));
   static_assert(BLOSC_NOSHUFFLE == 0 && BLOSC_SHUFFLE == 1 && BLOSC_BITSHUFFLE == 2);
   return std::make_unique<const BloscCodec>(
       kCompressors[compressor], static_cast<int>(level), static_cast<int>(shuffle),

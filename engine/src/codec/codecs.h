@@ -14,7 +14,8 @@ namespace zn {
 using MadeCodec = Result<std::unique_ptr<const BytesCodec>>;
 
 /// cname lz4, lz4hc, zstd or zlib; clevel; shuffle; typesize (`item_size` when not given);
-/// blocksize (65536; 0 lets blosc choose). blosclz is refused: it overflows above 8 MB.
+/// blocksize, as c-blosc takes it (0, or not given: it chooses). blosclz is refused: it overflows
+/// above 8 MB.
 MadeCodec MakeBloscCodec(const CodecConfig& config, size_t item_size);
 /// level, checksum.
 MadeCodec MakeZstdCodec(const CodecConfig& config);

@@ -1,4 +1,5 @@
 // Codec lists as JSON, made from a dtype or from the short form that command lines take.
+#include <algorithm>
 #include <charconv>
 #include <vector>
 
@@ -18,13 +19,22 @@ std::string ToBytes(DType dtype) {
   return R"({"name":"bytes","configuration":{"endian":"little"}})";
 }
 
+// Blocks of 64 KiB, of which one is decoded to read a row. c-blosc multiplies the block size that
+// it is given by the type size, but for zstd (1.21, compute_blocksize), so what stands in the JSON
+// is the quotient.
+size_t BloscBlockSize(std::string_view compressor, size_t item_size) {
+  constexpr size_t kBlock = 64 << 10;
+  return compressor == "zstd" ? kBlock : kBlock / item_size;
+}
+
 std::string Blosc(DType dtype, std::string_view compressor, std::string_view level,
                   std::string_view shuffle) {
   const size_t item_size = std::max<size_t>(ItemSize(dtype), 1);
   if (shuffle.empty()) shuffle = item_size > 1 ? "shuffle" : "noshuffle";
   return R"({"name":"blosc","configuration":{"cname":")" + std::string(compressor) +
          R"(","clevel":)" + std::string(level) + R"(,"shuffle":")" + std::string(shuffle) +
-         R"(","typesize":)" + std::to_string(item_size) + R"(,"blocksize":65536}})";
+         R"(","typesize":)" + std::to_string(item_size) + R"(,"blocksize":)" +
+         std::to_string(BloscBlockSize(compressor, item_size)) + "}}";
 }
 
 bool IsNumber(std::string_view text) {

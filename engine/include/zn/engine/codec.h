@@ -48,7 +48,8 @@ class CodecPipeline {
   virtual bool IsIdentity() const = 0;
 };
 
-/// The JSON of the default pipeline for a dtype: blosc lz4 with shuffle and 64 KiB blocks; for kJson vlen-utf8 and zstd.
+/// The JSON of the default pipeline for a dtype: blosc lz4 with shuffle and 64 KiB blocks (its "blocksize" is 64 KiB
+/// divided by the type size, which c-blosc multiplies again); for kJson vlen-utf8 and zstd.
 std::string DefaultCodecs(DType dtype);
 
 /// Codecs from a command line: "blosc:zstd:5", "zstd:3", "lz4", "gzip:6", "none", or Zarr v3 JSON.
