@@ -60,9 +60,13 @@ Result<File> File::Open(const std::string& path, Mode mode) {
   }
   int fd = RetryInterrupted([&] { return ::open(path.c_str(), flags, 0644); });
   if (fd < 0) return ErrnoError(errno, mode == kCreateNew ? "create" : "open", path);
+  return Adopt(fd, path);
+}
+
+File File::Adopt(int fd, std::string path) {
   File file;
   file.fd_ = fd;
-  file.path_ = path;
+  file.path_ = std::move(path);
   return file;
 }
 
@@ -118,7 +122,7 @@ Result<> File::WriteAt(int64_t offset, std::span<const std::byte> bytes) const {
 }
 
 Result<> File::WriteAt(int64_t offset, std::span<const std::span<const std::byte>> pieces) const {
-  constexpr size_t kMostPieces = 64;
+  constexpr size_t kMostPieces = IOV_MAX;
   size_t at = 0;    // the piece that is written next
   size_t done = 0;  // bytes of it that are written
   while (true) {

@@ -13,14 +13,18 @@
 
 namespace zn {
 
-/// An Error of errno `error`: kNoSpace for ENOSPC and EDQUOT, kNotFound for ENOENT, kReadOnly for EROFS, kIo otherwise.
+/// An Error of errno `error`: kNoSpace for ENOSPC and EDQUOT, kNotFound for ENOENT, kReadOnly for
+/// EROFS, kIo otherwise.
 Error ErrnoError(int error, std::string_view action, std::string_view path);
 
-/// An open file descriptor, closed at destruction. Movable. Offsets are absolute; safe to use from several threads.
+/// An open file descriptor, closed at destruction. Movable. Offsets are absolute; safe to use from
+/// several threads.
 class File {
  public:
   enum Mode { kRead, kReadWrite, kCreateNew };  // kCreateNew fails when the file exists
   static Result<File> Open(const std::string& path, Mode mode);
+  /// Takes over a descriptor; `path` is for messages.
+  static File Adopt(int fd, std::string path);
   File() = default;
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
@@ -30,12 +34,14 @@ class File {
   int fd() const { return fd_; }
   const std::string& path() const { return path_; }
   Result<int64_t> Size() const;
-  Result<> ReadAt(int64_t offset, std::span<std::byte> out) const;  // kCorrupt when the file ends before
+  Result<> ReadAt(int64_t offset,
+                  std::span<std::byte> out) const;  // kCorrupt when the file ends before
   Result<> WriteAt(int64_t offset, std::span<const std::byte> bytes) const;
   Result<> WriteAt(int64_t offset, std::span<const std::span<const std::byte>> pieces) const;
   Result<> SyncData() const;  // fdatasync
   Result<> Truncate(int64_t size) const;
-  Result<> Allocate(int64_t offset, int64_t size) const;  // posix_fallocate; kNoSpace when the disk is full
+  Result<> Allocate(int64_t offset,
+                    int64_t size) const;  // posix_fallocate; kNoSpace when the disk is full
   /// flock, exclusive or shared, without waiting; kBusy when another holds it.
   Result<> TryLock(bool exclusive) const;
   void Close();
@@ -67,7 +73,8 @@ Result<> RenameFile(const std::string& from, const std::string& to);
 Result<> RemoveFile(const std::string& path);  // no error when it does not exist
 Result<> RemoveTree(const std::string& path);
 bool PathExists(const std::string& path);
-Result<std::vector<std::string>> ListDirectory(const std::string& path);  // names, sorted, without . and ..
+Result<std::vector<std::string>> ListDirectory(
+    const std::string& path);  // names, sorted, without . and ..
 /// Writes a temporary sibling, syncs it, renames it over `path`, syncs the directory.
 Result<> WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes);
 Result<std::vector<std::byte>> ReadWholeFile(const std::string& path, int64_t limit);
