@@ -172,7 +172,9 @@ Result<ColumnMapper> ColumnMapper::Create(const ReadOptions& options) {
 }
 
 std::string ColumnMapper::Name(std::string_view source, std::string_view canonical) {
-  if (!entries_.empty() && seen_.size() < 1000) {
+  if (entries_.empty()) return std::string(canonical);
+  std::lock_guard lock(*mutex_);
+  if (seen_.size() < 1000) {
     for (std::string_view name : {source, canonical})
       if (seen_.find(name) == seen_.end()) seen_.emplace(name);
   }

@@ -2,6 +2,8 @@
 // that are wanted.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -24,7 +26,7 @@ int64_t CountWanted(const ReadOptions& options, int64_t total);
 /// none. `source_unit` is added when it is given and was converted from.
 std::string UnitAttributes(std::string_view field, std::string_view source_unit = "");
 
-/// Names and dtypes of a reader's columns as the user asked for them. One thread at a time.
+/// Names and dtypes of a reader's columns as the user asked for them.
 ///
 /// A reader asks Name() for every field it finds, once a batch or once a file, gives columns the
 /// names it got, passes each batch through Apply() and calls Finish() at the end of the file.
@@ -35,9 +37,8 @@ class ColumnMapper {
   static Result<ColumnMapper> Create(const ReadOptions& options);
 
   /// The name for a field that the file calls `source` ("dft_energy", "observables/all/energy") and
-  /// that would be `canonical`
-  /// ("info.dft_energy"): the target of --map for either, else `canonical`. Empty: leave it out
-  /// (--map SOURCE=).
+  /// that would be `canonical` ("info.dft_energy"): the target of --map for either, else
+  /// `canonical`. Empty: leave it out (--map SOURCE=). From any thread.
   std::string Name(std::string_view source, std::string_view canonical);
 
   /// Converts floating columns to --dtype. kTypeMismatch when a renamed column cannot be what it is
@@ -54,6 +55,7 @@ class ColumnMapper {
     std::string source, target;
     bool used = false;
   };
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // of used and seen_
   std::vector<Entry> entries_;
   std::set<std::string, std::less<>> seen_;  // names of fields met, for near misses
   std::optional<DType> float_dtype_;
