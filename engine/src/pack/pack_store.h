@@ -1,7 +1,9 @@
 // Packs: append-only files of bulk chunks, written before the log names them.
 //
-// Implementations: LocalPackStore (STORE/packs/NNNNNN.pack, sealed at 1 GiB with NNNNNN.idx, sorted by name) and
-// MemoryPackStore (tests; loses, tears and fails on demand). Both pass tests/engine/pack/pack_conformance.h.
+// Implementations: OpenPackStore over a FileSystem. OpenLocalPackStore keeps
+// STORE/packs/NNNNNN.pack, sealed at 1 GiB or at a clean close with NNNNNN.idx, sorted by name.
+// OpenMemoryPackStore (memory_pack_store.h, for tests) runs the same code over a disk image that
+// loses, tears and fails on demand. Both pass tests/engine/pack/pack_conformance.h.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_system.h"
 #include "log/record.h"
 #include "zn/engine/buffer.h"
 #include "zn/engine/error.h"
@@ -21,23 +24,29 @@ class PackStore {
  public:
   virtual ~PackStore() = default;
 
-  /// Adds a record (a chunk, or a tree node of a bulk commit) to the open pack. Thread-safe; payloads of concurrent
-  /// callers are written in parallel. The bytes are not durable before Sync. `name` is the payload's sha256, which
-  /// callers compute in parallel beforehand. After a failed write or sync every further call is kUnavailable.
-  virtual Result<RecordRef> Put(RecordType type, const Sha256& name, std::span<const std::byte> payload) = 0;
+  /// Adds a record (a chunk, or a tree node of a bulk commit) to the open pack. Thread-safe;
+  /// payloads of concurrent callers are written in parallel. The bytes are not durable before Sync.
+  /// `name` is the payload's sha256, which callers compute in parallel beforehand. After a failed
+  /// write or sync every further call is kUnavailable.
+  virtual Result<RecordRef> Put(RecordType type, const Sha256& name,
+                                std::span<const std::byte> payload) = 0;
 
   /// Makes everything that was Put before the call durable: files, then their directory entries.
   virtual Result<> Sync() = 0;
 
-  /// The record with this name, if some pack holds it: for deduplication. Durable records and those of this process's
-  /// own Puts. Memory is bounded: sealed packs are searched through their mapped index.
+  /// The record with this name, if some pack holds it: for deduplication. Records of sealed packs,
+  /// checked, and those of this process's own Puts; not those of a pack that a crash left unsealed,
+  /// which may not be on the disk. Memory is bounded: sealed packs are searched through their
+  /// mapped index.
   virtual std::optional<RecordRef> Find(const Sha256& name) const = 0;
 
-  /// The payload, in place; the CRC is checked on first use in this process (kCorrupt naming pack and offset). The
-  /// Buffer keeps the map alive. A collected pack's moved table is followed. kNotFound when the pack is gone.
+  /// The payload, in place; the CRC is checked on first use in this process (kCorrupt naming pack
+  /// and offset). The Buffer keeps the map alive. A collected pack's moved table is followed.
+  /// kNotFound when the pack is gone.
   virtual Result<Buffer> Read(const RecordRef& ref) const = 0;
 
-  /// An open descriptor of the file that holds `ref`, for sendfile; valid as long as the store.
+  /// An open descriptor of the file that holds `ref`, checked, for sendfile; valid as long as the
+  /// store. kNotFound when the record was moved: then Read it.
   virtual Result<int> Descriptor(const RecordRef& ref) const = 0;
 
   struct Stats {
@@ -46,17 +55,22 @@ class PackStore {
   virtual Stats stats() const = 0;
 };
 
-struct LocalPackStoreOptions {
-  std::string directory;  // STORE/packs
-  std::string quarantine; // STORE/quarantine
+struct PackStoreOptions {
+  std::string directory;   // STORE/packs
+  std::string quarantine;  // STORE/quarantine
   uint32_t salt = 0;
   bool read_only = false;
   int64_t seal_bytes = int64_t{1} << 30;
   size_t recent_names = 1 << 16;  // names of unsealed packs kept in memory for Find
 };
+using LocalPackStoreOptions = PackStoreOptions;
 
-/// A pack that a crash left unsealed is kept as it is (the log says what in it is alive) and not appended to; new records
-/// go to a new pack.
+/// A pack that a crash left unsealed is kept as it is (the log says what in it is alive) and not
+/// appended to; new records go to a new pack.
+Result<std::unique_ptr<PackStore>> OpenPackStore(std::shared_ptr<FileSystem> files,
+                                                 const PackStoreOptions& options);
+
+/// OpenPackStore over the local disk.
 Result<std::unique_ptr<PackStore>> OpenLocalPackStore(const LocalPackStoreOptions& options);
 
 }  // namespace zn

@@ -1,0 +1,93 @@
+// Reading packs: maps, checks on first use, sealed indexes, moved tables.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/file_system.h"
+#include "pack/pack_format.h"
+#include "zn/engine/buffer.h"
+
+namespace zn {
+
+/// Remembers which records were found sound in this process, in bounded memory: a record may be
+/// forgotten, and is then checked once more. Lock-free.
+class CheckedRecords {
+ public:
+  CheckedRecords() : slots_(new std::atomic<uint64_t>[kSlots]()) {}
+  bool Has(uint32_t file, uint64_t offset) const;
+  void Add(uint32_t file, uint64_t offset);
+
+ private:
+  static constexpr size_t kSlots = size_t{1} << 18;  // 2 MiB, of which only what is used is touched
+  static constexpr size_t kWays = 4;
+  static uint64_t KeyOf(uint32_t file, uint64_t offset);  // never 0
+  static size_t SlotOf(uint64_t key);
+
+  std::unique_ptr<std::atomic<uint64_t>[]> slots_;
+};
+
+/// The packs of a folder. Files are opened and mapped when first used. All members may be called
+/// from any thread.
+class PackFiles {
+ public:
+  PackFiles(std::shared_ptr<FileSystem> files, std::string directory, uint32_t salt,
+            int64_t reserve);
+
+  /// A pack that this process writes: mapped for more than it has, and readable up to what
+  /// SetReadable says.
+  Result<> AddOpenPack(uint32_t pack, const File& file);
+  void SetReadable(uint32_t pack, uint64_t end);  // only ever more
+
+  Result<Buffer> Read(const RecordRef& ref) const;
+  Result<int> Descriptor(const RecordRef& ref) const;
+
+  /// Names an index that FindSealed looks into from now on, before those named earlier.
+  void AddSealed(uint32_t pack);
+  /// Checked: the record is there and sound.
+  std::optional<RecordRef> FindSealed(const Sha256& name) const;
+
+  std::string PathOf(uint32_t pack, std::string_view extension) const {
+    return directory_ + "/" + PackFileName(pack, extension);
+  }
+
+ private:
+  struct Pack {
+    std::shared_ptr<const Mapping> map;  // null when the pack is gone
+    std::atomic<uint64_t> readable{0};   // bytes; at most what is mapped and what the file has
+    std::vector<Move> moves;             // when it is gone
+    mutable std::mutex mutex;
+    mutable File descriptor;  // opened on demand; guarded by mutex
+  };
+  struct Sealed {
+    uint32_t pack;
+    std::once_flag opened;
+    std::shared_ptr<const Mapping> map;
+    std::optional<PackIndex> index;  // nullopt when it is damaged: then nothing is found
+  };
+
+  /// kNotFound when the pack is gone and no table says where to.
+  Result<std::shared_ptr<Pack>> Find(uint32_t pack, uint64_t need) const;
+  Result<std::shared_ptr<Pack>> Open(uint32_t pack) const;
+  Result<Buffer> ReadMoved(const RecordRef& ref, int hops) const;
+  Result<> Check(const Pack& pack, const RecordRef& ref) const;
+  void OpenIndex(Sealed& sealed) const;
+
+  const std::shared_ptr<FileSystem> files_;
+  const std::string directory_;
+  const uint32_t salt_;
+  const uint64_t reserve_;
+  mutable CheckedRecords checked_;
+  mutable std::shared_mutex mutex_;
+  mutable std::unordered_map<uint32_t, std::shared_ptr<Pack>> packs_;  // guarded by mutex_
+  std::vector<std::shared_ptr<Sealed>> sealed_;                        // guarded by mutex_
+};
+
+}  // namespace zn
