@@ -159,9 +159,6 @@ class Samples(zn.StoreCase):
                     frame.pop(field, None)
                     if field in plain:
                         frame[field] = plain[field]
-                for field in ("info.virial",):
-                    if field in plain:
-                        frame[field] = plain[field]
             self.compare(room, name, frames, rtol=1e-15)
         self.each(check)
 

@@ -69,10 +69,7 @@ class Killed(zn.StoreCase):
             server = None
         if server:
             with server:
-                rooms = {}
-                reply = server.get("/api/rooms?hidden=true").json()
-                for model in reply["rooms"] if isinstance(reply, dict) else reply:
-                    rooms[model["id"]] = model["frameCount"]
+                rooms = {model["id"]: model["frameCount"] for model in server.get("/api/rooms?hidden=true").json()}
                 whole = self.verify(server, case, rooms)
         return whole
 

@@ -143,8 +143,12 @@ def raw_frame(comment, rows):
             frame["pbc"] = np.array(value_of(text), bool)
         elif key == "stress":
             frame["calc.stress"] = voigt(value_of(text))
+        elif key == "virial":  # written column by column, as Lattice is not
+            frame["info.virial"] = np.array(value_of(text), float).reshape(3, 3).T
         else:
             frame[KEYS.get(key, f"info.{key}")] = value_of(text)
+    if "info.virial" in frame and lattice is not None and "calc.stress" not in frame:
+        frame["calc.stress"] = voigt(-frame["info.virial"] / abs(np.linalg.det(lattice)))
     frame.setdefault("pbc", np.array([lattice is not None] * 3))
     return frame
 

@@ -192,7 +192,7 @@ class Server(Client):
         return reply
 
     def fields(self, room):
-        return self.room(room, "/fields").json()["fields"]
+        return self.room(room, "/fields").json()
 
     def digest(self):
         """What the store holds: every room's model with its commit and number of frames."""
