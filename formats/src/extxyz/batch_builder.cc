@@ -336,7 +336,7 @@ Result<> BatchBuilder::ReadWord(Cursor& cursor, const char*& at, int64_t atom, i
       return Error{ErrorCode::kCorrupt, "integer"};
     case WordType::kLogical: {
       std::string_view text = Word(at);
-      std::optional<bool> flag = ParseBool(text);
+      std::optional<bool> flag = ParseBoolFolded(text);
       if (!flag) return Error{ErrorCode::kCorrupt, "T or F"};
       *cursor.flag++ = *flag ? 1 : 0;
       at += text.size();

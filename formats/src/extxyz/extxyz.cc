@@ -205,8 +205,13 @@ class ExtxyzReader : public Reader {
           read_error = std::move(n).error();
           last = true;
         } else {
-          last = *n < text.size() - 1 - filled;
           filled += *n;
+          // Short: the end, or damage, which the next call tells.
+          if (filled < text.size() - 1) {
+            last = true;
+            if (Result<size_t> more = source_->Read(std::span<char>(text.data() + filled, 1)); !more)
+              read_error = std::move(more).error();
+          }
         }
         if (last && !read_error && filled > 0 && text[filled - 1] != '\n') text[filled++] = '\n';
       }

@@ -81,6 +81,12 @@ std::optional<bool> ParseBool(std::string_view word) {
   return std::nullopt;
 }
 
+std::optional<bool> ParseBoolFolded(std::string_view word) {
+  if (EqualsFolded(word, "t") || EqualsFolded(word, "true")) return true;
+  if (EqualsFolded(word, "f") || EqualsFolded(word, "false")) return false;
+  return std::nullopt;
+}
+
 bool ReadDouble(const char*& at, double& value) {
   const char* p = at;
   bool negative = *p == '-';

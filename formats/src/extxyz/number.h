@@ -17,6 +17,8 @@ std::optional<int64_t> ParseInt(std::string_view word);
 
 /// T, True, true, TRUE and the same of false.
 std::optional<bool> ParseBool(std::string_view word);
+/// t, f, true, false in any case: where nothing but a boolean may stand.
+std::optional<bool> ParseBoolFolded(std::string_view word);
 
 /// Space, tab, and the carriage return of CRLF files; not the newline.
 inline bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }

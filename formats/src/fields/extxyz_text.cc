@@ -196,7 +196,9 @@ std::optional<ColumnPart> MoveMask(std::string_view text, size_t n, std::vector<
     auto it = object.find(key);
     return it == object.end() ? Json() : *it;
   };
-  ColumnPart part{"move_mask", 'L'};
+  ColumnPart part;
+  part.name = "move_mask";
+  part.type = 'L';
   part.dtype = DType::kBool;
   if (list.size() == 1 && member(list[0], "name") == "FixAtoms") {
     mask.assign(n, 1);
@@ -329,7 +331,9 @@ class ExtxyzFrame {
     }
     if (column.kind == FieldKind::kAtom && column.dtype != DType::kJson && AddAtoms(c)) return;
     if (column.dtype == DType::kJson && column.name.starts_with("arrays.")) {
-      ColumnPart part{ColumnName(column.name), 'S'};
+      ColumnPart part;
+      part.name = ColumnName(column.name);
+      part.type = 'S';
       if (auto words = Words(rows_.Text(c, frame_), n_, part.count)) {
         part.words = std::move(*words);
         AddPart(std::move(part));
@@ -374,7 +378,8 @@ class ExtxyzFrame {
     const Column& column = ColumnAt(c);
     int64_t count = column.inner.Elements();
     if (count < 1 || IsComplex(column.dtype)) return false;
-    ColumnPart part{ColumnName(column.name)};
+    ColumnPart part;
+    part.name = ColumnName(column.name);
     part.count = count;
     part.dtype = column.dtype;
     part.bytes = rows_.Bytes(c, frame_);
