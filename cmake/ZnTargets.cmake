@@ -2,6 +2,10 @@
 add_library(zn_options INTERFACE)
 target_compile_options(zn_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wcast-align
                        -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 takes the unused arm of a tl::expected for uninitialised.
+  target_compile_options(zn_options INTERFACE -Wno-maybe-uninitialized)
+endif()
 # SSE4.2 (crc32) and AVX2 are chosen at run time where they are used, so the programs run on any x86-64.
 if(ZN_SANITIZE)
   target_compile_options(zn_options INTERFACE -fsanitize=${ZN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
