@@ -1,0 +1,20 @@
+// Selections as arrays: the columns format, npy and npz. The source is cut by the largest field.
+#pragma once
+
+#include <memory>
+
+#include "api/frame_source.h"
+#include "http/body.h"
+#include "http/problem.h"
+
+namespace zn::server {
+
+Answer<std::unique_ptr<BodyStream>> ColumnsStream(std::shared_ptr<FrameSource> source);
+Answer<std::unique_ptr<BodyStream>> NpyStream(std::shared_ptr<FrameSource> source);
+Answer<std::unique_ptr<BodyStream>> NpzStream(std::shared_ptr<FrameSource> source);
+
+/// An NPY 1.0 header (2.0 when it is long), padded to 64 bytes. `descr` as NumPy writes it: "<f4",
+/// "<U12".
+std::string NpyHeader(std::string_view descr, const Shape& shape);
+
+}  // namespace zn::server

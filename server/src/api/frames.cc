@@ -1,0 +1,210 @@
+#include "api/frames.h"
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "api/encode_arrays.h"
+#include "api/frame_list.h"
+#include "api/frames_query.h"
+#include "api/paging.h"
+
+namespace zn::server {
+namespace {
+
+using nlohmann::json;
+
+bool SameValue(const Column& a, const RowView& row_a, const Column& b, const RowView& row_b) {
+  if (row_a.present != row_b.present) return false;
+  if (!row_a.present) return true;
+  if (a.dtype == DType::kJson) return row_a.text == row_b.text;
+  return row_a.shape == row_b.shape && row_a.size == row_b.size &&
+         std::memcmp(a.data.data() + row_a.offset, b.data.data() + row_b.offset, row_a.size) == 0;
+}
+
+// Drops the fields that equal frame `unless` in every selected frame; their names, comma-separated.
+Result<std::string> DropUnchanged(FrameSource* source) {
+  FramesQuery base = source->query();
+  base.selection = {};
+  base.single = true;
+  base.id = *base.unless;
+  base.old_version = false;
+  ZN_ASSIGN_OR_RETURN(int64_t position, base.snapshot.PositionOf(base.id));
+  base.selection.Add({position, 1, 1});
+  ZN_ASSIGN_OR_RETURN(auto base_source, FrameSource::Open(base, FrameSource::Cut::kAllFields));
+  ZN_ASSIGN_OR_RETURN(const FrameBatch* base_batch, base_source->Batch(0));
+  std::vector<bool> dropped;
+  std::string names;
+  for (size_t f = 0; f < base.fields.size(); ++f) {
+    const Column& base_column = base_batch->columns[f];
+    RowView base_row = RowCursor(*base_batch, base_column).Next();
+    bool same =
+        base_row.present;  // what frame j does not have either is not "unchanged", it is absent
+    for (int64_t w = 0; same && w < source->windows(); ++w) {
+      ZN_ASSIGN_OR_RETURN(auto batch, source->FieldBatch(w, f));
+      const Column& column = batch->columns[0];
+      RowCursor cursor(*batch, column);
+      for (size_t i = 0; same && i < batch->n_atoms.size(); ++i)
+        same = SameValue(base_column, base_row, column, cursor.Next());
+    }
+    dropped.push_back(same);
+    if (same) names += (names.empty() ? "" : ",") + PercentEncode(base.fields[f].name);
+  }
+  source->DropFields(dropped);
+  return names;
+}
+
+Answer<std::unique_ptr<BodyStream>> MakeStream(std::shared_ptr<FrameSource> source) {
+  switch (source->query().format) {
+    case Format::kColumns:
+      return ColumnsStream(std::move(source));
+    case Format::kNpy:
+      return NpyStream(std::move(source));
+    case Format::kNpz:
+      return NpzStream(std::move(source));
+    default:
+      return FrameListStream(std::move(source));
+  }
+}
+
+Answer<Reply> FramesReply(const Call& call, FramesQuery query) {
+  const Snapshot snapshot = query.snapshot;
+  const uint64_t incarnation = snapshot.incarnation();
+  std::string etag = IncarnationText(incarnation) + ".";
+  std::string headers = PlaceHeaders(snapshot);
+  if (query.single) {
+    etag += std::to_string(query.id) + "." + std::to_string(query.version);
+    headers += "Frame-Id: " + std::to_string(query.id) +
+               "\r\nFrame-Version: " + std::to_string(query.version) + "\r\n";
+    // The hash covers every field, so that computing it for a reply of one would cost many times
+    // the reply.
+    if (!query.old_version) {
+      std::optional<Sha256> hash = call.service.hashes.Find(incarnation, query.id, query.version);
+      if (!hash && (query.hash || query.every_field)) {
+        ZN_ASSIGN_OR_RETURN(hash, call.service.FrameHash(snapshot, query.id, query.version));
+      }
+      if (hash) headers += "Frame-Hash: " + HashText(*hash) + "\r\n";
+    }
+  } else {
+    etag += snapshot.commit().ToString();
+  }
+  etag += "-" + RepresentationTag(query.description);
+  if (NotModified(call.request(), etag))
+    return NotModifiedReply(std::move(etag), std::move(headers));
+
+  const Format format = query.format;
+  const bool by_field =
+      format == Format::kColumns || format == Format::kNpy || format == Format::kNpz;
+  const bool unless = query.unless.has_value();
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<FrameSource> source,
+                      FrameSource::Open(std::move(query), by_field ? FrameSource::Cut::kLargestField
+                                                                   : FrameSource::Cut::kAllFields));
+  if (unless) {
+    ZN_ASSIGN_OR_RETURN(std::string unchanged, DropUnchanged(source.get()));
+    headers += "Zn-Unchanged: " + unchanged + "\r\n";
+  }
+  Reply reply;
+  reply.headers = std::move(headers);
+  reply.etag = std::move(etag);
+  if (format == Format::kNpy && source->query().fields.empty()) {  // the only field is unchanged
+    reply.status = 204;
+    return reply;
+  }
+  ZN_ASSIGN_OR_RETURN(reply.stream, MakeStream(std::move(source)));
+  reply.content_type = MediaType(format);
+  reply.accept_ranges = format == Format::kColumns || format == Format::kNpy;
+  return reply;
+}
+
+// Options of select: the query's, and those of a body {indices, data, format, ...}.
+Answer<FramesOptions> SelectOptions(const Call& call) {
+  FramesOptions options;
+  ZN_ASSIGN_OR_RETURN(options.parameters, Parameters(call.request()));
+  std::string_view type = call.request().content_type;
+  type = Trim(type.substr(0, type.find(';')));
+  json body;
+  if (type.empty() || EqualsIgnoreCase(type, "application/json")) {
+    body = json::parse(call.owned.body, nullptr, false);
+  } else if (EqualsIgnoreCase(type, "application/msgpack") ||
+             EqualsIgnoreCase(type, "application/x-msgpack")) {
+    body = json::from_msgpack(call.owned.body, true, false);
+  } else {
+    return Problem(
+        415, "unsupported-media-type",
+        "select takes application/json or application/msgpack, not " + std::string(type));
+  }
+  if (!body.is_object())
+    return BadRequest("the body is not an object {indices, data, format, ...}");
+  for (const auto& [name, value] : body.items()) {
+    if (name == "indices" && value.is_array()) {
+      std::vector<int64_t> indices;
+      indices.reserve(value.size());
+      for (const json& index : value) {
+        if (!index.is_number_integer() ||
+            (index.is_number_unsigned() && index.get<uint64_t>() > INT64_MAX))
+          return BadRequest(
+              "indices: " + index.dump(-1, ' ', false, json::error_handler_t::replace) +
+              " is not an integer");
+        indices.push_back(index.get<int64_t>());
+      }
+      options.index_list = std::move(indices);
+    } else if ((name == "data" || name == "keys") && value.is_array()) {
+      std::vector<std::string> names;
+      for (const json& field : value) {
+        if (!field.is_string()) return BadRequest("data: names are strings");
+        names.push_back(field.get<std::string>());
+      }
+      options.data_list = std::move(names);
+    } else if (value.is_string()) {
+      std::string raw = value.get<std::string>();
+      // Values of a query are encoded; names in `data` are split at commas before that is undone.
+      if (name == "data" || name == "keys") {
+        std::string encoded;
+        for (size_t from = 0; from <= raw.size();) {
+          size_t comma = std::min(raw.find(',', from), raw.size());
+          encoded +=
+              (from ? "," : "") + PercentEncode(std::string_view(raw).substr(from, comma - from));
+          from = comma + 1;
+        }
+        raw = encoded;
+      } else {
+        raw = PercentEncode(raw);
+      }
+      options.parameters.push_back({name, raw});
+    } else if (value.is_boolean() || value.is_number_integer()) {
+      options.parameters.push_back({name, value.dump()});
+    } else if (!value.is_null()) {
+      return BadRequest("the body's '" + name + "' is neither text nor number nor a list of them");
+    }
+  }
+  return options;
+}
+
+}  // namespace
+
+Answer<Reply> GetFrames(const Call& call) {
+  FramesOptions options;
+  ZN_ASSIGN_OR_RETURN(options.parameters, Parameters(call.request()));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(FramesQuery query, ParseFramesQuery(call.service, std::move(room), options,
+                                                          std::nullopt, call.request().accept));
+  return FramesReply(call, std::move(query));
+}
+
+Answer<Reply> GetFrame(const Call& call) {
+  FramesOptions options;
+  ZN_ASSIGN_OR_RETURN(options.parameters, Parameters(call.request()));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(FramesQuery query, ParseFramesQuery(call.service, std::move(room), options,
+                                                          call.frame, call.request().accept));
+  return FramesReply(call, std::move(query));
+}
+
+Answer<Reply> SelectFrames(const Call& call) {
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(FramesOptions options, SelectOptions(call));
+  ZN_ASSIGN_OR_RETURN(FramesQuery query, ParseFramesQuery(call.service, std::move(room), options,
+                                                          std::nullopt, call.request().accept));
+  return FramesReply(call, std::move(query));
+}
+
+}  // namespace zn::server

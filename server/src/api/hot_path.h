@@ -1,0 +1,65 @@
+// The fast way for the request that a player or a training loop makes all day: one frame, some
+// fields, of data that is decoded already. Answered on the I/O thread without an allocation;
+// everything else goes through the router.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "api/frames_query.h"
+#include "api/service.h"
+#include "http/handler.h"
+
+namespace zn::server {
+
+/// A query string that was understood before: what to read and how to write it.
+struct HotPlan {
+  std::string query, accept;  // what it was made from
+  bool usable = false;        // false: the router has to answer
+  Format format = Format::kMsgpack;
+  msgpack::KeyKind keys = msgpack::KeyKind::kBin;
+  struct Field {
+    FieldIndex index;
+    bool packs;              // integers: worth compressing when the client takes it
+    std::string name_bytes;  // as msgpack
+    Shape shape;             // of the last row, and
+    std::string head;        // what stands in front of its bytes
+  };
+  std::vector<Field> fields;
+  std::string head_start;  // "\r\nContent-Type: ...", up to the length
+  std::string tag;         // the representation's part of the ETag, with its coding letter
+};
+
+/// What one I/O thread remembers.
+class HotState final : public WorkerState {
+ public:
+  struct RoomEntry {
+    std::shared_ptr<Room> room;
+    Snapshot snapshot;
+    Position checked;           // the store's position when the snapshot was the newest
+    std::string incarnation;    // as text
+    std::string place_headers;  // Zn-Commit, Zn-Position
+    std::vector<std::unique_ptr<HotPlan>> plans;
+  };
+
+  /// The room's newest snapshot; nullptr when there is no such room.
+  RoomEntry* FindRoom(const Store& store, std::string_view name);
+  HotPlan* FindPlan(const Service& service, RoomEntry* room, const Request& request);
+
+  std::string good_host, good_origin;  // that passed CheckOrigin last
+  std::vector<Row> rows;               // scratch
+
+ private:
+  static constexpr size_t kMaxRooms = 256, kMaxPlans = 64;
+  std::unordered_map<std::string, std::unique_ptr<RoomEntry>> rooms_;
+  std::string last_name_;
+  RoomEntry* last_ = nullptr;
+};
+
+/// The status it answered with, or 0 when it did nothing.
+int TryHotPath(Service& service, const Request& request, const InlineContext& context);
+
+}  // namespace zn::server

@@ -1,0 +1,93 @@
+#include "api/service.h"
+
+#include <cstdio>
+#include <ctime>
+
+#include "zn/formats/fields.h"
+
+namespace zn::server {
+
+HashCache::HashCache(size_t entries) {
+  for (Shard& shard : shards_) shard.entries.resize(std::max<size_t>(1, entries / kShards));
+}
+
+size_t HashCache::Slot(uint64_t incarnation, FrameId id, size_t* shard) const {
+  uint64_t mixed = (static_cast<uint64_t>(id) ^ (incarnation << 17)) * 0x9e3779b97f4a7c15ull;
+  *shard = mixed >> 60;
+  return static_cast<size_t>((mixed >> 20) % shards_[*shard].entries.size());
+}
+
+std::optional<Sha256> HashCache::Find(uint64_t incarnation, FrameId id, uint32_t version) const {
+  size_t shard;
+  size_t slot = Slot(incarnation, id, &shard);
+  std::lock_guard lock(shards_[shard].mutex);
+  const Entry& entry = shards_[shard].entries[slot];
+  if (entry.id != id || entry.version != version || entry.incarnation != incarnation)
+    return std::nullopt;
+  return entry.hash;
+}
+
+void HashCache::Put(uint64_t incarnation, FrameId id, uint32_t version, const Sha256& hash) {
+  size_t shard;
+  size_t slot = Slot(incarnation, id, &shard);
+  std::lock_guard lock(shards_[shard].mutex);
+  shards_[shard].entries[slot] = {incarnation, id, version, hash};
+}
+
+Answer<std::shared_ptr<Room>> Service::FindRoom(std::string_view name) const {
+  auto room = store->OpenRoom(std::string(name));
+  if (room) return std::move(*room);
+  if (room.error().code != ErrorCode::kNotFound && room.error().code != ErrorCode::kInvalidArgument)
+    return room.error();
+  std::vector<std::string> known;
+  for (const RoomInfo& info : store->ListRooms()) known.push_back(info.name);
+  std::vector<std::string> near = formats::NearMisses(name, known);
+  std::string detail = "there is no room '" + std::string(name) + "'";
+  if (!near.empty()) detail += "; did you mean '" + near.front() + "'?";
+  return NotFound(detail).With("candidates", near);
+}
+
+Result<Sha256> Service::FrameHash(const Snapshot& snapshot, FrameId id, uint32_t version) {
+  uint64_t incarnation = snapshot.incarnation();
+  if (auto known = hashes.Find(incarnation, id, version)) return *known;
+  ZN_ASSIGN_OR_RETURN(Sha256 hash, snapshot.HashFrame(id));
+  hashes.Put(incarnation, id, version, hash);
+  return hash;
+}
+
+std::string PlaceHeaders(const Snapshot& snapshot) {
+  Position position = snapshot.position();
+  return "Zn-Commit: " + snapshot.commit().ToString() +
+         "\r\nZn-Position: " + std::to_string(position.epoch) + ":" +
+         std::to_string(position.sequence) + "\r\n";
+}
+
+std::string IncarnationText(uint64_t incarnation) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(incarnation));
+  return text;
+}
+
+std::string HashText(const Sha256& hash) { return "sha256:" + hash.Hex(); }
+
+std::string TimeText(int64_t time_ns) {
+  if (time_ns == 0) return "";
+  std::time_t seconds = static_cast<std::time_t>(time_ns / 1'000'000'000);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[64];
+  size_t n = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  n += static_cast<size_t>(std::snprintf(text + n, sizeof text - n, ".%06lldZ",
+                                         static_cast<long long>(time_ns % 1'000'000'000 / 1000)));
+  return std::string(text, n);
+}
+
+std::string RepresentationTag(std::string_view description) {
+  uint64_t hash = 0xcbf29ce484222325ull;
+  for (char c : description) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  char text[9];
+  std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(hash ^ (hash >> 32)));
+  return text;
+}
+
+}  // namespace zn::server

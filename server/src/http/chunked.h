@@ -1,0 +1,32 @@
+// The chunked transfer coding: decoding of request bodies, framing of streamed replies.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace zn::server {
+
+/// Decodes a chunked body as its bytes come. Strict: chunk lines are hex digits and CRLF;
+/// extensions are refused.
+class ChunkedDecoder {
+ public:
+  enum class Status { kMore, kDone, kBad, kTooLarge };
+
+  explicit ChunkedDecoder(size_t limit) : limit_(limit) {}
+  /// Takes from the front of `input` (what it used is removed) and appends the decoded bytes to
+  /// `body`.
+  Status Feed(std::string_view* input, std::string* body);
+
+ private:
+  enum class State { kSize, kSizeCr, kData, kDataCr, kDataLf, kTrailer, kTrailerLf };
+  State state_ = State::kSize;
+  size_t limit_;
+  uint64_t left_ = 0;
+  int digits_ = 0;
+};
+
+/// "1f40\r\n"
+std::string ChunkHeader(uint64_t size);
+
+}  // namespace zn::server

@@ -1,0 +1,374 @@
+#include "http/connection.h"
+
+#include <cstring>
+
+namespace zn::server {
+
+namespace {
+constexpr size_t kFlushAt = 64 << 10;  // of pipelined inline replies
+}
+
+Connection::Connection(Worker& worker, tcp::socket socket)
+    : worker_(worker), socket_(std::move(socket)) {
+  place_ = worker_.connections.insert(worker_.connections.end(), this);
+}
+
+Connection::~Connection() {
+  worker_.connections.erase(place_);
+  worker_.on_connection_closed();
+}
+
+void Connection::Start() {
+  deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+  Read();
+}
+
+void Connection::CheckDeadline() {
+  if (state_ == State::kClosed || deadline_ms_ == 0 || worker_.now_ms < deadline_ms_) return;
+  WorkerCounters::Add(worker_.counters.timeouts);
+  Close();
+}
+
+void Connection::StopSoon() {
+  if (state_ == State::kHead && end_ == begin_ && !blocked_ && !replying_) Close();
+}
+
+void Connection::Close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  blocked_.reset();
+  next_pieces_.clear();
+  SystemError ignored;
+  socket_.shutdown(tcp::socket::shutdown_both, ignored);
+  socket_.close(ignored);
+}
+
+void Connection::Read() {
+  char* base = large_.empty() ? inline_.data() : large_.data();
+  size_t capacity = large_.empty() ? inline_.size() : large_.size();
+  if (begin_ == end_) {
+    begin_ = end_ = 0;
+    if (!large_.empty() && state_ == State::kHead) {  // the long head is gone: so is its buffer
+      large_ = {};
+      base = inline_.data();
+      capacity = inline_.size();
+    }
+  } else if (end_ == capacity) {
+    if (begin_ > 0) {
+      std::memmove(base, base + begin_, end_ - begin_);
+    } else {
+      std::vector<char> larger(std::min(capacity * 2, worker_.options.max_head + 1));
+      std::memcpy(larger.data(), base, end_);
+      large_ = std::move(larger);
+      base = large_.data();
+      capacity = large_.size();
+    }
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  socket_.async_read_some(net::buffer(base + end_, capacity - end_),
+                          [self = shared_from_this()](const SystemError& error, size_t bytes) {
+                            self->OnRead(error, bytes);
+                          });
+}
+
+void Connection::OnRead(const SystemError& error, size_t bytes) {
+  if (state_ == State::kClosed) return;
+  if (error) {
+    Close();
+    return;
+  }
+  end_ += bytes;
+  Process();
+}
+
+void Connection::Process() {
+  for (;;) {
+    if (state_ == State::kBody) {
+      if (!TakeBody()) break;
+      if (state_ != State::kBody) return;  // refused
+      Dispatch();
+      return;
+    }
+    if (begin_ == end_ || last_queued_) break;
+    const char* base = large_.empty() ? inline_.data() : large_.data();
+    std::string_view unread(base + begin_, end_ - begin_);
+    Request& request = worker_.request;
+    HeadResult head = ParseRequestHead(unread, &request);
+    if (head.status == -1 && unread.size() <= worker_.options.max_head) {
+      if (!head_started_) {
+        head_started_ = true;
+        deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+      }
+      break;
+    }
+    if (head.status != 0) {
+      if (head.status == -1) {
+        Refuse(431, "the request's head is larger than this server takes");
+      } else {
+        Refuse(head.status, head.reason);
+      }
+      return;
+    }
+    head_started_ = false;
+    begin_ += head.size;
+    WorkerCounters::Add(worker_.counters.requests);
+    keep_alive_ = request.keep_alive && !worker_.stopping;
+    if (!request.has_body()) {
+      InlineContext context{worker_.state.get(), worker_.date, keep_alive_, &worker_.scratch};
+      if (int status = worker_.handler->TryInline(request, context)) {
+        WorkerCounters::Add(worker_.counters.inline_replies);
+        CountReply(status, request.method_text, request.target);
+        last_queued_ = !keep_alive_;
+        if (worker_.scratch.size() > kFlushAt && !Flush()) return;
+        continue;
+      }
+    }
+    request_ = OwnedRequest::Copy(unread.substr(0, head.size));
+    if (!request_->request.has_body()) {
+      Dispatch();
+      return;
+    }
+    state_ = State::kBody;
+    deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+    decoder_.reset();
+    body_left_ = 0;
+    if (request_->request.chunked) {
+      decoder_ = std::make_unique<ChunkedDecoder>(worker_.options.max_body);
+    } else if (static_cast<uint64_t>(request_->request.content_length) > worker_.options.max_body) {
+      request_->body_too_large = true;  // whether 413 is the answer is the router's to say
+      keep_alive_ = false;
+      Dispatch();
+      return;
+    } else {
+      body_left_ = static_cast<size_t>(request_->request.content_length);
+    }
+    if (request_->request.expect_continue && begin_ == end_)
+      worker_.scratch.text().append("HTTP/1.1 100 Continue\r\n\r\n");
+  }
+  if (!Flush()) return;
+  if (last_queued_ || (worker_.stopping && begin_ == end_ && state_ == State::kHead)) {
+    Close();
+    return;
+  }
+  if (begin_ == end_ && state_ == State::kHead)
+    deadline_ms_ = worker_.now_ms + worker_.options.idle_seconds * 1000;
+  Read();
+}
+
+bool Connection::TakeBody() {
+  const char* base = large_.empty() ? inline_.data() : large_.data();
+  std::string_view input(base + begin_, end_ - begin_);
+  deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+  if (!decoder_) {
+    size_t n = std::min(body_left_, input.size());
+    request_->body.append(input.substr(0, n));
+    begin_ += n;
+    body_left_ -= n;
+    if (body_left_ > 0 && large_.empty()) {  // read the rest in larger pieces
+      large_.resize(std::min<size_t>(64 << 10, std::max<size_t>(body_left_, 4096)));
+      begin_ = end_ = 0;
+    }
+    return body_left_ == 0;
+  }
+  ChunkedDecoder::Status status = decoder_->Feed(&input, &request_->body);
+  begin_ = end_ - input.size();
+  switch (status) {
+    case ChunkedDecoder::Status::kMore:
+      return false;
+    case ChunkedDecoder::Status::kDone:
+      return true;
+    case ChunkedDecoder::Status::kTooLarge:
+      request_->body_too_large = true;
+      keep_alive_ = false;
+      return true;
+    case ChunkedDecoder::Status::kBad:
+      Refuse(400, "bad chunked body");
+      return true;
+  }
+  return false;
+}
+
+// From the pool. The pool gives up its share in the connection, so that it always ends on its own
+// thread.
+template <class Body>
+void Connection::PostBack(std::shared_ptr<Connection> self, Body body) {
+  net::io_context& io = self->worker_.io;
+  net::post(io, [self = std::move(self), body = std::move(body)] { body(*self); });
+}
+
+void Connection::Dispatch() {
+  state_ = State::kWorking;
+  deadline_ms_ = 0;
+  worker_.run_on_pool([self = shared_from_this(), request = request_]() mutable {
+    auto reply =
+        std::make_shared<Reply>(Finish(request->request, self->worker_.handler->Handle(*request)));
+    PostBack(std::move(self), [reply](Connection& c) { c.OnReply(std::move(*reply)); });
+  });
+  // Replies to requests before this one leave while it is worked on.
+  if (!worker_.scratch.empty()) Flush();
+}
+
+void Connection::Refuse(int status, std::string_view reason) {
+  Problem problem(status, status == 431 ? "head-too-large" : "bad-request", std::string(reason));
+  request_ = std::make_shared<OwnedRequest>();
+  request_->request.method = Method::kGet;
+  keep_alive_ = false;
+  state_ = State::kWorking;
+  OnReply(Reply::Of(problem, ""));
+}
+
+void Connection::OnReply(Reply reply) {
+  if (state_ == State::kClosed) return;
+  reply_ = std::make_unique<Reply>(std::move(reply));
+  if (!blocked_) SendReply();  // else: once the replies before it are out
+}
+
+void Connection::SendReply() {
+  replying_ = true;
+  if (worker_.stopping || reply_->close) keep_alive_ = false;
+  const Request& request = request_->request;
+  bool chunked = false;
+  std::string head = FormatHead(request, *reply_, worker_.date, keep_alive_, &chunked);
+  if (reply_->stream && !chunked && !reply_->stream->length()) keep_alive_ = false;  // HTTP/1.0
+  chunked_ = chunked;
+  head_only_ = request.method == Method::kHead || reply_->status == 304 || reply_->status == 204;
+  CountReply(reply_->status, request.method_text, request.target);
+  worker_.scratch.text().append(head);
+  if (head_only_) {
+    reply_->stream.reset();
+  } else {
+    QueuePieces(std::move(reply_->body), !reply_->stream);
+    if (reply_->stream) Produce();
+  }
+  if (Flush()) Drained();
+}
+
+void Connection::QueuePieces(Pieces pieces, bool last) {
+  Output& out = worker_.scratch;
+  uint64_t size = TotalSize(pieces);
+  if (chunked_ && size > 0) out.text().append(ChunkHeader(size));
+  for (Buffer& piece : pieces) {
+    if (piece.size() <= PieceWriter::kCopyBelow) {
+      out.text().append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    } else {
+      out.Pin(std::move(piece));
+    }
+  }
+  if (chunked_) {
+    if (size > 0) out.text().append("\r\n");
+    if (last) out.text().append("0\r\n\r\n");
+  }
+}
+
+void Connection::Produce() {
+  producing_ = true;
+  worker_.run_on_pool([self = shared_from_this()]() mutable {
+    auto pieces = std::make_shared<Pieces>();
+    auto more = std::make_shared<Result<bool>>(self->reply_->stream->Next(pieces.get()));
+    PostBack(std::move(self),
+             [more, pieces](Connection& c) { c.OnProduced(std::move(*more), std::move(*pieces)); });
+  });
+}
+
+void Connection::OnProduced(Result<bool> more, Pieces pieces) {
+  producing_ = false;
+  if (state_ == State::kClosed) return;
+  if (!more) {  // the length or the coding is promised already: only breaking off tells the client
+    Close();
+    return;
+  }
+  next_pieces_ = std::move(pieces);
+  produced_ = true;
+  produced_last_ = !*more;
+  if (!blocked_) Drained();
+}
+
+bool Connection::Flush() {
+  Output& out = blocked_ ? *blocked_ : worker_.scratch;
+  if (out.empty()) return true;
+  uint64_t sent = 0;
+  int status = out.Send(socket_.native_handle(), &sent);
+  WorkerCounters::Add(worker_.counters.bytes_sent, sent);
+  if (status == 1) {
+    if (blocked_) {
+      blocked_.reset();
+    } else {
+      out.Clear();
+    }
+    return true;
+  }
+  if (status < 0) {
+    if (!blocked_) out.Clear();
+    Close();
+    return false;
+  }
+  if (!blocked_) {
+    blocked_ = std::make_unique<Output>(std::move(worker_.scratch));
+    worker_.scratch = Output();
+  }
+  deadline_ms_ = worker_.now_ms + worker_.options.write_seconds * 1000;
+  socket_.async_wait(tcp::socket::wait_write,
+                     [self = shared_from_this()](const SystemError& error) {
+                       if (error) {
+                         self->Close();
+                       } else {
+                         self->OnWritable();
+                       }
+                     });
+  return false;
+}
+
+void Connection::OnWritable() {
+  if (state_ == State::kClosed || !blocked_) return;
+  if (Flush()) Drained();
+}
+
+// Everything that was queued is out.
+void Connection::Drained() {
+  if (state_ != State::kWorking) {  // inline replies had blocked, or 100 Continue
+    Process();
+    return;
+  }
+  deadline_ms_ = 0;
+  if (!replying_) {
+    if (reply_) SendReply();
+    return;  // else: the pool is still at it
+  }
+  if (produced_) {
+    produced_ = false;
+    bool last = produced_last_;
+    QueuePieces(std::move(next_pieces_), last);
+    next_pieces_.clear();
+    if (last) {
+      reply_->stream.reset();
+    } else {
+      Produce();
+    }
+    if (Flush()) Drained();
+    return;
+  }
+  if (!producing_) FinishReply();
+}
+
+void Connection::FinishReply() {
+  reply_.reset();
+  request_.reset();
+  decoder_.reset();
+  replying_ = false;
+  if (!keep_alive_) {
+    Close();
+    return;
+  }
+  state_ = State::kHead;
+  deadline_ms_ = worker_.now_ms + worker_.options.idle_seconds * 1000;
+  Process();
+}
+
+void Connection::CountReply(int status, std::string_view method, std::string_view target) {
+  if (status >= 100 && status < 600)
+    WorkerCounters::Add(worker_.counters.status_class[static_cast<size_t>(status / 100)]);
+  if (worker_.options.access_log) worker_.options.access_log({method, target, status});
+}
+
+}  // namespace zn::server

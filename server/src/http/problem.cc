@@ -1,0 +1,117 @@
+#include "http/problem.h"
+
+namespace zn::server {
+
+int HttpStatus(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+      return 400;
+    case ErrorCode::kNotFound:
+      return 404;
+    case ErrorCode::kAlreadyExists:
+      return 409;
+    case ErrorCode::kConflict:
+      return 409;
+    case ErrorCode::kOutOfRange:
+      return 404;
+    case ErrorCode::kUnsupported:
+      return 400;
+    case ErrorCode::kCorrupt:
+      return 500;
+    case ErrorCode::kIo:
+      return 500;
+    case ErrorCode::kNoSpace:
+      return 507;
+    case ErrorCode::kReadOnly:
+      return 403;
+    case ErrorCode::kBusy:
+      return 503;
+    case ErrorCode::kTooLarge:
+      return 400;
+    case ErrorCode::kTypeMismatch:
+      return 422;
+    case ErrorCode::kCancelled:
+      return 503;
+    case ErrorCode::kUnavailable:
+      return 503;
+    case ErrorCode::kInternal:
+      return 500;
+  }
+  return 500;
+}
+
+std::string_view ReasonPhrase(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 206:
+      return "Partial Content";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 410:
+      return "Gone";
+    case 412:
+      return "Precondition Failed";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 416:
+      return "Range Not Satisfiable";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Content";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    case 507:
+      return "Insufficient Storage";
+    default:
+      return "Unknown";
+  }
+}
+
+Problem::Problem(const Error& error)
+    : status(HttpStatus(error.code)), type(ErrorCodeName(error.code)), detail(error.message) {}
+
+std::string Problem::ToJson(std::string_view instance) const {
+  nlohmann::json body = extra;
+  body["type"] = "urn:znstore:problem:" + type;
+  body["title"] = ReasonPhrase(status);
+  body["status"] = status;
+  body["detail"] = detail;
+  body["instance"] = instance;
+  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace zn::server

@@ -1,0 +1,237 @@
+#include "http/server.h"
+
+#include <sys/socket.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <ctime>
+#include <mutex>
+#include <thread>
+
+#include "http/asio.h"
+#include "http/connection.h"
+
+namespace zn::server {
+namespace {
+
+constexpr auto kTick = std::chrono::milliseconds(250);
+
+std::string HttpDate() {
+  char text[40];
+  std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  size_t n = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  return std::string(text, n);
+}
+
+int64_t SteadyMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// A worker with its acceptor, timer and thread.
+class Thread {
+ public:
+  Thread(const HttpOptions& options, Handler* handler)
+      : worker(options, handler),
+        acceptor_(worker.io),
+        timer_(worker.io),
+        guard_(worker.io.get_executor()) {}
+
+  Result<uint16_t> Listen(const std::string& address, uint16_t port) {
+    SystemError error;
+    auto ip = net::ip::make_address(address, error);
+    if (error) return {ErrorCode::kInvalidArgument, address + ": not an IP address"};
+    tcp::endpoint endpoint(ip, port);
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+    int on = 1;
+    ::setsockopt(acceptor_.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(1024, error);
+    if (error)
+      return {ErrorCode::kIo,
+              "cannot listen on " + address + ":" + std::to_string(port) + ": " + error.message()};
+    return acceptor_.local_endpoint().port();
+  }
+
+  void Run(std::atomic<int>* connections) {
+    connections_ = connections;
+    Refresh();
+    Tick();
+    Accept();
+    thread_ = std::thread([this] { worker.io.run(); });
+  }
+
+  void StopAccepting() {
+    net::post(worker.io, [this] {
+      worker.stopping = true;
+      SystemError ignored;
+      acceptor_.close(ignored);
+      for (Connection* connection : worker.connections) connection->StopSoon();
+    });
+  }
+
+  void CloseAll() {
+    net::post(worker.io, [this] {
+      for (Connection* connection : worker.connections) connection->Close();
+    });
+  }
+
+  void Join() {
+    net::post(worker.io, [this] {
+      SystemError ignored;
+      timer_.cancel(ignored);
+      guard_.reset();
+    });
+    if (thread_.joinable()) thread_.join();
+  }
+
+  Worker worker;
+
+ private:
+  void Refresh() {
+    worker.now_ms = SteadyMs();
+    worker.date = HttpDate();
+  }
+
+  void Tick() {
+    timer_.expires_after(kTick);
+    timer_.async_wait([this](const SystemError& error) {
+      if (error) return;
+      Refresh();
+      for (Connection* connection : worker.connections) connection->CheckDeadline();
+      Tick();
+    });
+  }
+
+  void Accept() {
+    acceptor_.async_accept([this](const SystemError& error, tcp::socket socket) {
+      if (error == net::error::operation_aborted || !acceptor_.is_open()) return;
+      if (error) {  // out of descriptors: wait rather than spin
+        retry_.expires_after(std::chrono::milliseconds(100));
+        retry_.async_wait([this](const SystemError& cancelled) {
+          if (!cancelled) Accept();
+        });
+        return;
+      }
+      Take(std::move(socket));
+      Accept();
+    });
+  }
+
+  void Take(tcp::socket socket) {
+    SystemError ignored;
+    WorkerCounters::Add(worker.counters.accepted);
+    socket.non_blocking(true, ignored);
+    if (connections_->fetch_add(1) >= worker.options.max_connections) {
+      connections_->fetch_sub(1);
+      WorkerCounters::Add(worker.counters.refused);
+      static constexpr char kBusy[] =
+          "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+          "Connection: close\r\n\r\n";
+      socket.write_some(net::buffer(kBusy, sizeof kBusy - 1), ignored);
+      return;
+    }
+    socket.set_option(tcp::no_delay(true), ignored);
+    std::make_shared<Connection>(worker, std::move(socket))->Start();
+  }
+
+  tcp::acceptor acceptor_;
+  net::steady_timer timer_;
+  net::steady_timer retry_{worker.io};
+  net::executor_work_guard<net::io_context::executor_type> guard_;
+  std::atomic<int>* connections_ = nullptr;
+  std::thread thread_;
+};
+
+class HttpServerImpl final : public HttpServer {
+ public:
+  HttpServerImpl(const HttpOptions& options, Handler* handler) : options_(options) {
+    int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    int io_threads = options_.io_threads > 0 ? options_.io_threads : cores;
+    int pool_threads = options_.pool_threads > 0 ? options_.pool_threads : std::max(2, cores);
+    pool_ = std::make_unique<net::thread_pool>(pool_threads);
+    for (int i = 0; i < io_threads; ++i) {
+      threads_.push_back(std::make_unique<Thread>(options_, handler));
+      threads_.back()->worker.run_on_pool = [this](std::function<void()> task) {
+        net::post(*pool_, std::move(task));
+      };
+      threads_.back()->worker.on_connection_closed = [this] {
+        if (connections_.fetch_sub(1) == 1) {
+          std::lock_guard lock(mutex_);
+          all_closed_.notify_all();
+        }
+      };
+    }
+  }
+  ~HttpServerImpl() override { Stop(); }
+
+  Result<> Listen() {
+    port_ = options_.port;
+    for (auto& thread : threads_) {
+      ZN_ASSIGN_OR_RETURN(port_, thread->Listen(options_.address, port_));
+    }
+    for (auto& thread : threads_) thread->Run(&connections_);
+    running_ = true;
+    return {};
+  }
+
+  uint16_t port() const override { return port_; }
+
+  void Stop() override {
+    if (!running_) return;
+    running_ = false;
+    for (auto& thread : threads_) thread->StopAccepting();
+    {
+      std::unique_lock lock(mutex_);
+      all_closed_.wait_for(lock, std::chrono::seconds(options_.stop_seconds),
+                           [this] { return connections_.load() == 0; });
+    }
+    for (auto& thread : threads_) thread->CloseAll();
+    pool_->join();  // its tasks post to the workers, which are still running
+    for (auto& thread : threads_) thread->Join();
+  }
+
+  HttpStats stats() const override {
+    HttpStats total;
+    total.connections = static_cast<uint64_t>(std::max(0, connections_.load()));
+    for (const auto& thread : threads_) {
+      const WorkerCounters& counters = thread->worker.counters;
+      total.requests += counters.requests.load(std::memory_order_relaxed);
+      total.inline_replies += counters.inline_replies.load(std::memory_order_relaxed);
+      total.bytes_sent += counters.bytes_sent.load(std::memory_order_relaxed);
+      total.accepted += counters.accepted.load(std::memory_order_relaxed);
+      total.refused += counters.refused.load(std::memory_order_relaxed);
+      total.timeouts += counters.timeouts.load(std::memory_order_relaxed);
+      for (size_t i = 0; i < 6; ++i)
+        total.status_class[i] += counters.status_class[i].load(std::memory_order_relaxed);
+    }
+    return total;
+  }
+
+ private:
+  HttpOptions options_;
+  std::unique_ptr<net::thread_pool> pool_;
+  std::vector<std::unique_ptr<Thread>> threads_;
+  std::atomic<int> connections_{0};
+  std::mutex mutex_;
+  std::condition_variable all_closed_;
+  uint16_t port_ = 0;
+  bool running_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options,
+                                                      Handler* handler) {
+  auto server = std::make_unique<HttpServerImpl>(options, handler);
+  ZN_RETURN_IF_ERROR(server->Listen());
+  return std::unique_ptr<HttpServer>(std::move(server));
+}
+
+}  // namespace zn::server
