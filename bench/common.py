@@ -13,9 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import h5py
-import numpy as np
-
 SOURCE = Path(__file__).resolve().parents[1]
 BIN = Path(os.environ.get("ZN_BIN", SOURCE / "build/release/bin"))
 SCRATCH = Path(os.environ.get("ZN_BENCH_DIR", SOURCE / "build/bench"))
@@ -71,32 +68,10 @@ def import_file(store, room, path, *options):
     return timed([BIN / "zn-import", path, "--store", store, "--room", room, *options])
 
 
-def h5md(path, frames, atoms, gzip=None, seed=1, fields=("position",)):
-    """An H5MD file of `frames` frames of `atoms` atoms moving at random in a box, float32."""
-    rng = np.random.default_rng(seed)
-    block = max(1, min(frames, (8 << 20) // (atoms * 12)))
-    with h5py.File(path, "w") as f:
-        f.create_group("h5md").attrs["version"] = np.array([1, 1], "i4")
-        f["h5md"].create_group("author").attrs["name"] = "bench"
-        f["h5md"].create_group("creator").attrs.update(name="bench", version="1")
-        particles = f.create_group("particles/all")
-        box = particles.create_group("box")
-        box.attrs["dimension"], box.attrs["boundary"] = np.int32(3), np.array([b"periodic"] * 3)
-        box.create_dataset("edges", data=np.eye(3) * 30.0)
-        particles.create_dataset("species", data=np.resize([8, 1, 1], atoms).astype("i4"))
-        for name in fields:
-            e = particles.create_group(name)
-            options = dict(chunks=(max(1, min(frames, (1 << 20) // (atoms * 12))), atoms, 3), compression="gzip",
-                           compression_opts=gzip, shuffle=True) if gzip else {}
-            data = e.create_dataset("value", (frames, atoms, 3), "f4", **options)
-            data.attrs["unit"] = "Angstrom" if name == "position" else "eV Angstrom-1"
-            e.create_dataset("step", data=np.arange(frames, dtype="i4"))
-            at = rng.uniform(0, 30, (atoms, 3))
-            for begin in range(0, frames, block):
-                n = min(block, frames - begin)
-                walk = at + np.cumsum(rng.normal(0, 0.02, (n, atoms, 3)).astype("f4"), axis=0)
-                at = walk[-1]
-                data[begin:begin + n] = walk
+def h5md(path, frames, atoms, gzip=None):
+    """An H5MD file of `frames` frames of `atoms` atoms in float32: make_h5md.py's."""
+    layout = ["--layout", "gzip", "--level", str(gzip)] if gzip else []
+    run(["/usr/bin/python3", SOURCE / "bench/make_h5md.py", path, "--frames", frames, "--atoms", atoms, *layout])
     return path
 
 

@@ -108,6 +108,8 @@ def h5md(f, group):
 
     def put(name, element, per_atom, factor=1, kind=None):
         rows = element.rows_for(frames, steps)
+        # A column is made for a first value: where all are NaN, that value was one.
+        genuine = np.asarray(element.values).dtype.kind == "f" and bool(np.isnan(element.values).all())
         for k in range(frames):
             if rows is not None and rows[k] is None:
                 continue
@@ -122,7 +124,7 @@ def h5md(f, group):
                     continue
                 value = json.loads(value)
             elif np.asarray(value).dtype.kind == "f":
-                if zn and np.isnan(value).all():  # back-filled: absent (a NaN of every element cannot be told from it)
+                if zn and not genuine and np.isnan(value).all():  # back-filled
                     continue
                 if zn and not per_atom and np.ndim(value) == 1:  # vectors of several lengths are padded too
                     value = value[:len(value) - int(np.cumprod(np.isnan(value[::-1])).sum())]
@@ -170,12 +172,11 @@ def h5md(f, group):
 
     observables = f.get("observables")
     if observables is not None:
-        found = {}
+        found = dict(observables[group].items()) if group in observables else {}
         for name, node in observables.items():
             if isinstance(node, h5py.Dataset) or "value" in node:
-                found[name] = node
-        if group in observables:
-            found.update(observables[group].items())  # the group's own win
+                # The group's own has the plain name.
+                found["observables." + name if name in found else name] = node
         for name, node in found.items():
             element = Element(node)
             target = OBSERVABLES.get(name)
