@@ -39,7 +39,8 @@ enum class RecordType : uint8_t {
   kRoomModel = 6,
   kVersion = 7,     // one version of one frame
   kCheckpoint = 8,  // all refs, at the start of a log file
-  kState = 9,       // reserved: state records, fences, idempotency results, audit
+  kEpoch = 9,       // u64: a writer has started
+  kState = 10,      // reserved: state records, fences, idempotency results, audit
 };
 
 /// Where a record's payload lies. `file` counts packs from 1; with kLogBit set it counts log files.

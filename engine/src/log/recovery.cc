@@ -37,10 +37,14 @@ class Recovery {
   }
 
  private:
+  /// nullopt when it is damaged. Once head names the file its first group is known to have been
+  /// synced, and only the header is looked at.
   Result<std::optional<GroupHeader>> FirstGroup(uint32_t file) {
     ZN_ASSIGN_OR_RETURN(auto bytes, maps_.WholeFile(file));
     auto header = DecodeGroupHeader(bytes, {file, 0}, options_.salt);
-    if (header && VisitGroup(*header, bytes, options_.salt, true, Ignore)) {
+    const bool synced = hint_ && hint_->durable.file >= file;
+    if (header && header->padded_length() <= bytes.size() &&
+        (synced || VisitGroup(*header, bytes, options_.salt, true, Ignore))) {
       return std::optional<GroupHeader>(*header);
     }
     if (!header && header.error().code == ErrorCode::kUnsupported) {
@@ -94,6 +98,9 @@ class Recovery {
       // The hint led to a damaged group.
       result.head.checkpoint = {file, 0};
       walk = WalkLogFile(bytes, result.head.checkpoint, options_.salt);
+    }
+    if (walk.last.records == 0) {
+      return Corrupt({file, 0}, walk.bad ? walk.bad->message : "no group begins here");
     }
     const LogPosition end{file, walk.end};
     if (walk.bad) {

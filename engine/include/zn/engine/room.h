@@ -14,10 +14,6 @@
 
 namespace zn {
 
-namespace internal {
-class RoomWriter;
-}
-
 /// What a room is besides its frames. Changing it makes no commit.
 struct RoomModel {
   std::string description;   // at most 4 KiB
@@ -79,8 +75,11 @@ class Room {
  public:
   virtual ~Room() = default;
   virtual RoomInfo info() const = 0;
-  /// The newest durable commit.
+  /// The newest durable commit. Empty (false) only when its records cannot be read; HeadOrError says why.
   virtual Snapshot Head() const = 0;
+  virtual Result<Snapshot> HeadOrError() const = 0;
+  /// Changes whenever Head() does: a cheap test whether a kept snapshot is still the newest.
+  virtual uint64_t head_generation() const = 0;
   /// The room as it was. kNotFound when the commit is not in its history.
   virtual Result<Snapshot> At(const CommitId& commit) const = 0;
   /// Newest first, from `from` (or the head), at most `limit`.

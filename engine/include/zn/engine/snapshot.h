@@ -58,6 +58,9 @@ class Snapshot {
 
   /// Frames in today's order.
   int64_t frames() const;
+  /// The smallest position that ever came to mean another frame, by an insert, delete, reorder or restore; INT64_MAX when
+  /// none did. Below it a bare index still names what it always named.
+  int64_t first_shifted() const;
   const std::vector<FieldDescriptor>& fields() const;
   /// By canonical name only; aliases are the formats' table's.
   std::optional<FieldIndex> FindField(std::string_view name) const;

@@ -44,6 +44,11 @@ class Store {
   virtual Result<std::shared_ptr<Room>> OpenRoom(const std::string& name) const = 0;
   virtual Result<std::shared_ptr<Room>> CreateRoom(const std::string& name, const RoomModel& model,
                                                    const CommitContext& context) = 0;
+  /// A room whose first commit is an import: nothing of it is in the store before Finish returns. `base` ("room" or
+  /// "room@commit", "" for none) is forked first. kAlreadyExists also while another such import holds the name.
+  virtual Result<std::unique_ptr<BulkAppender>> CreateRoomByImport(const std::string& name, const RoomModel& model,
+                                                                   const std::string& base,
+                                                                   const BulkAppender::Options& options) = 0;
   /// O(1): the new room starts at `at` of `base` (its head when not given) and shares everything.
   virtual Result<std::shared_ptr<Room>> ForkRoom(const std::string& base, std::optional<CommitId> at,
                                                  const std::string& name, const CommitContext& context) = 0;

@@ -1,0 +1,168 @@
+#include "chunk/chunk_io.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+
+namespace zn {
+namespace {
+
+// Texts of one chunk, decoded: a bound against a forged length.
+constexpr size_t kMaxTextChunk = size_t{1} << 30;
+
+}  // namespace
+
+void CutRows(const std::byte* from, size_t from_bytes, std::byte* to, size_t to_bytes, size_t rows) {
+  if (from_bytes == to_bytes) {
+    std::memcpy(to, from, rows * to_bytes);
+    return;
+  }
+  for (size_t i = 0; i < rows; ++i) std::memcpy(to + i * to_bytes, from + i * from_bytes, to_bytes);
+}
+
+void FillElements(DType dtype, std::span<std::byte> out) {
+  const size_t item = ItemSize(dtype);
+  if (item == 0 || out.empty()) return;
+  WriteFillValue(dtype, out.data());
+  // Doubling copies: fill values have any width from 1 to 16.
+  for (size_t done = item; done < out.size();) {
+    const size_t n = std::min(done, out.size() - done);
+    std::memcpy(out.data() + done, out.data(), n);
+    done += n;
+  }
+}
+
+BlockShape ShapeOfBlock(const Geometry& geometry, const FieldEntry& entry, size_t block) {
+  BlockShape shape;
+  shape.encoded.Append(entry.chunk_rows);
+  shape.kept.Append(entry.chunk_rows);
+  size_t inner = ItemSize(geometry.dtype);
+  if (geometry.kind != FieldKind::kFrame) {
+    const int64_t before = static_cast<int64_t>(block) * entry.chunk_atoms;
+    const int64_t kept = std::clamp<int64_t>(entry.used_atoms - before, 0, entry.chunk_atoms);
+    shape.encoded.Append(entry.chunk_atoms);
+    shape.kept.Append(kept);
+    for (int64_t extent : geometry.inner) inner *= static_cast<size_t>(extent);
+    shape.encoded_row_bytes = inner * entry.chunk_atoms;
+    shape.kept_row_bytes = inner * static_cast<size_t>(kept);
+  } else {
+    for (int64_t extent : geometry.inner) inner *= static_cast<size_t>(extent);
+    shape.encoded_row_bytes = shape.kept_row_bytes = inner;
+  }
+  for (int64_t extent : geometry.inner) {
+    shape.encoded.Append(extent);
+    shape.kept.Append(extent);
+  }
+  return shape;
+}
+
+Result<Buffer> ChunkIo::ReadPayload(const RecordRef& ref) const {
+  return ref.in_log() ? log_.Read(ref) : packs_.Read(ref);
+}
+
+Result<> ChunkIo::DecodeKept(const CodecPipeline& pipeline, const RecordRef& ref, const BlockShape& shape,
+                             std::span<std::byte> out) const {
+  ZN_ASSIGN_OR_RETURN(const Buffer encoded, ReadPayload(ref));
+  if (shape.encoded_row_bytes == shape.kept_row_bytes)
+    return pipeline.Decode(encoded.bytes(), shape.encoded, out);
+  const auto rows = static_cast<size_t>(shape.encoded[0]);
+  std::vector<std::byte> whole(rows * shape.encoded_row_bytes);
+  ZN_RETURN_IF_ERROR(pipeline.Decode(encoded.bytes(), shape.encoded, whole));
+  CutRows(whole.data(), shape.encoded_row_bytes, out.data(), shape.kept_row_bytes, rows);
+  return {};
+}
+
+std::optional<Buffer> ChunkIo::ResidentRows(const Geometry& geometry, const FieldEntry& entry, size_t block,
+                                            int64_t row, int64_t count) const {
+  const RecordRef& ref = entry.refs[block];
+  if (!ref || row < 0 || row + count > entry.chunk_rows) return std::nullopt;
+  const BlockShape shape = ShapeOfBlock(geometry, entry, block);
+  auto cached = cache_.Find(ChunkKey{ref.name, geometry.dtype, shape.encoded, &geometry.codecs});
+  if (!cached || !(cached->shape == shape.kept)) return std::nullopt;
+  return cached->bytes.Slice(static_cast<size_t>(row) * shape.kept_row_bytes,
+                             static_cast<size_t>(count) * shape.kept_row_bytes);
+}
+
+Result<Buffer> ChunkIo::ReadRows(const Geometry& geometry, const CodecPipeline& pipeline,
+                                 const FieldEntry& entry, size_t block, int64_t row, int64_t count) const {
+  const BlockShape shape = ShapeOfBlock(geometry, entry, block);
+  const size_t want = static_cast<size_t>(count) * shape.kept_row_bytes;
+  if (row < 0 || count < 0 || row + count > entry.chunk_rows)
+    return Error{ErrorCode::kCorrupt, "a field refers to rows beyond its chunk; run zn-fsck"};
+  const RecordRef& ref = entry.refs[block];
+  if (!ref) {
+    std::vector<std::byte> fill(want);
+    FillElements(geometry.dtype, fill);
+    return Buffer::Own(std::move(fill));
+  }
+  if (auto resident = ResidentRows(geometry, entry, block, row, count)) return std::move(*resident);
+  if (pipeline.IsIdentity() && shape.encoded_row_bytes == shape.kept_row_bytes) {
+    ZN_ASSIGN_OR_RETURN(const Buffer stored, ReadPayload(ref));
+    if (stored.size() != static_cast<size_t>(shape.encoded[0]) * shape.encoded_row_bytes)
+      return Error{ErrorCode::kCorrupt, "chunk " + ref.name.Hex() + " has another size than its shape"};
+    return stored.Slice(static_cast<size_t>(row) * shape.kept_row_bytes, want);
+  }
+  const ChunkKey key{ref.name, geometry.dtype, shape.encoded, &geometry.codecs};
+  if (2 * count >= entry.chunk_rows || cache_.ShouldPromote(key, row)) {
+    ZN_ASSIGN_OR_RETURN(const CachedChunk chunk,
+                        cache_.GetOrDecode(key, shape.kept, [&](std::span<std::byte> out) {
+                          return DecodeKept(pipeline, ref, shape, out);
+                        }));
+    return chunk.bytes.Slice(static_cast<size_t>(row) * shape.kept_row_bytes, want);
+  }
+  std::vector<std::byte> rows(want);
+  ZN_RETURN_IF_ERROR(DecodeRowsKept(pipeline, ref, shape, row, count, rows));
+  return Buffer::Own(std::move(rows));
+}
+
+Result<> ChunkIo::DecodeRowsKept(const CodecPipeline& pipeline, const RecordRef& ref, const BlockShape& shape,
+                                 int64_t row, int64_t count, std::span<std::byte> out) const {
+  ZN_ASSIGN_OR_RETURN(const Buffer encoded, ReadPayload(ref));
+  if (shape.encoded_row_bytes == shape.kept_row_bytes)
+    return pipeline.DecodeRows(encoded.bytes(), shape.encoded, row, count, out);
+  std::vector<std::byte> rows(static_cast<size_t>(count) * shape.encoded_row_bytes);
+  ZN_RETURN_IF_ERROR(pipeline.DecodeRows(encoded.bytes(), shape.encoded, row, count, rows));
+  CutRows(rows.data(), shape.encoded_row_bytes, out.data(), shape.kept_row_bytes, static_cast<size_t>(count));
+  return {};
+}
+
+Result<> ChunkIo::ReadRowsInto(const Geometry& geometry, const CodecPipeline& pipeline, const FieldEntry& entry,
+                               size_t block, int64_t row, int64_t count, std::span<std::byte> out) const {
+  const RecordRef& ref = entry.refs[block];
+  const bool in_chunk = row >= 0 && count >= 0 && row + count <= entry.chunk_rows;
+  if (in_chunk && !ref) {
+    FillElements(geometry.dtype, out);
+    return {};
+  }
+  if (in_chunk && !pipeline.IsIdentity()) {
+    const BlockShape shape = ShapeOfBlock(geometry, entry, block);
+    const ChunkKey key{ref.name, geometry.dtype, shape.encoded, &geometry.codecs};
+    if (!cache_.Find(key) && !cache_.ShouldPromote(key, row))
+      return DecodeRowsKept(pipeline, ref, shape, row, count, out);
+  }
+  ZN_ASSIGN_OR_RETURN(const Buffer rows, ReadRows(geometry, pipeline, entry, block, row, count));
+  std::memcpy(out.data(), rows.data(), out.size());
+  return {};
+}
+
+Result<std::string> ChunkIo::ReadText(const Geometry& geometry, const CodecPipeline& pipeline,
+                                      const FieldEntry& entry, int64_t row) const {
+  const RecordRef& ref = entry.refs[0];
+  if (!ref) return std::string();
+  const ChunkKey key{ref.name, geometry.dtype, Shape{entry.chunk_rows}, &geometry.codecs};
+  ZN_ASSIGN_OR_RETURN(const CachedChunk chunk, cache_.GetOrDecodeVariable(key, [&]() -> Result<std::vector<std::byte>> {
+    ZN_ASSIGN_OR_RETURN(const Buffer encoded, ReadPayload(ref));
+    return pipeline.DecodeVariable(encoded.bytes(), kMaxTextChunk);
+  }));
+  ByteReader in(chunk.bytes.bytes());
+  const auto count = in.Get<uint32_t>();
+  std::string_view text;
+  if (row < count)
+    for (int64_t i = 0; i <= row; ++i) text = in.GetString();
+  if (!in.ok() || row >= count)
+    return Error{ErrorCode::kCorrupt, "chunk " + ref.name.Hex() + " holds fewer texts than its shape"};
+  return std::string(text);
+}
+
+}  // namespace zn

@@ -1,0 +1,438 @@
+// Opening, making and following stores; the table of rooms.
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "room/room_impl.h"
+#include "zn/engine/store.h"
+
+namespace zn {
+
+using internal::RoomImpl;
+using internal::StatePtr;
+using internal::StoreCore;
+
+namespace {
+
+int64_t SystemClock() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Names the machine's current boot, so that caches of another one are known to be old.
+std::string BootId() {
+  std::ifstream in("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  in >> id;
+  return id.empty() ? "unknown" : id;
+}
+
+class StoreImpl final : public Store {
+ public:
+  ~StoreImpl() override;
+  static Result<std::unique_ptr<Store>> Open(const std::string& directory, const StoreOptions& options);
+
+  std::string directory() const override { return core_->directory; }
+  std::string uuid() const override { return FormatUuid(core_->superblock.uuid); }
+  uint64_t epoch() const override { return core_->epoch; }
+  Position position() const override { return {core_->epoch, core_->log->durable_sequence()}; }
+
+  std::vector<RoomInfo> ListRooms() const override;
+  Result<std::shared_ptr<Room>> OpenRoom(const std::string& name) const override;
+  Result<std::shared_ptr<Room>> CreateRoom(const std::string& name, const RoomModel& model,
+                                           const CommitContext& context) override;
+  Result<std::unique_ptr<BulkAppender>> CreateRoomByImport(const std::string& name, const RoomModel& model,
+                                                           const std::string& base,
+                                                           const BulkAppender::Options& options) override;
+  Result<std::shared_ptr<Room>> ForkRoom(const std::string& base, std::optional<CommitId> at, const std::string& name,
+                                         const CommitContext& context) override;
+  Result<> DeleteRoom(const std::string& name, const CommitContext& context) override;
+  Result<> Refresh() override;
+  Stats stats() const override;
+
+  /// Takes a name for a room that is being made.
+  Result<> Reserve(const std::string& name);
+  void Release(const std::string& name);
+  void Register(const std::shared_ptr<RoomImpl>& room);
+
+ private:
+  Result<std::shared_ptr<RoomImpl>> Find(const std::string& name) const;
+  Result<std::shared_ptr<RoomImpl>> NewRoom(const std::string& name, const RoomModel& model, const std::string& base,
+                                            const StatePtr& state);
+  Result<> Replay();
+  void Apply(const RefRecord& ref);
+  Result<> OpenParts(const StoreOptions& options);
+
+  std::shared_ptr<StoreCore> core_;
+  File lock_;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<RoomImpl>> rooms_;      // guarded by mutex_: by name
+  std::map<uint64_t, std::string> names_;                       // guarded by mutex_: by incarnation
+  std::set<std::string> reserved_;                              // guarded by mutex_
+  std::mutex refresh_mutex_;
+};
+
+/// The appender of a room that appears with its first commit.
+class CreatingAppender final : public BulkAppender {
+ public:
+  CreatingAppender(StoreImpl& store, std::shared_ptr<RoomImpl> room, std::unique_ptr<BulkAppender> inner)
+      : store_(store), name_(room->ref().name), room_(std::move(room)), inner_(std::move(inner)) {}
+  ~CreatingAppender() override {
+    inner_.reset();
+    store_.Release(name_);
+  }
+  Result<> Append(const FrameBatch& batch) override { return inner_->Append(batch); }
+  Result<CommitInfo> Finish(const CommitContext& context) override {
+    ZN_ASSIGN_OR_RETURN(CommitInfo info, inner_->Finish(context));
+    if (!info.changed) {
+      // No frames: the room is made all the same.
+      ZN_RETURN_IF_ERROR(room_->Begin(Operation::kCreate, context));
+      const Snapshot head = room_->Head();
+      info.changed = true;
+      info.commit = head.commit();
+      info.position = head.position();
+    }
+    store_.Register(room_);
+    return info;
+  }
+  Stats stats() const override { return inner_->stats(); }
+
+ private:
+  StoreImpl& store_;
+  const std::string name_;
+  const std::shared_ptr<RoomImpl> room_;
+  std::unique_ptr<BulkAppender> inner_;
+};
+
+Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, const StoreOptions& options) {
+  auto store = std::make_unique<StoreImpl>();
+  store->core_ = std::make_shared<StoreCore>();
+  StoreCore& core = *store->core_;
+  core.directory = directory;
+  core.read_only = options.read_only;
+  core.clock = options.clock ? options.clock : SystemClock;
+  const std::string superblock_path = directory + "/superblock";
+
+  if (!PathExists(superblock_path)) {
+    if (!options.create || options.read_only)
+      return Error{ErrorCode::kNotFound, directory + " is not a ZnStore (it has no superblock)"};
+    ZN_RETURN_IF_ERROR(MakeDirectory(directory));
+    ZN_ASSIGN_OR_RETURN(const auto entries, ListDirectory(directory));
+    for (const std::string& entry : entries)
+      if (entry != "lock" && entry != "log" && entry != "packs" && entry.rfind("superblock", 0) != 0)
+        return Error{ErrorCode::kInvalidArgument,
+                     directory + " is not empty and not a ZnStore; name another directory"};
+  }
+  if (!options.read_only) {
+    const std::string lock_path = directory + "/lock";
+    auto lock = File::Open(lock_path, PathExists(lock_path) ? File::kReadWrite : File::kCreateNew);
+    if (!lock && PathExists(lock_path)) lock = File::Open(lock_path, File::kReadWrite);  // another made it just now
+    if (!lock) return std::move(lock).error();
+    if (auto locked = lock->TryLock(true); !locked) {
+      if (locked.error().code != ErrorCode::kBusy) return std::move(locked).error();
+      return Error{ErrorCode::kBusy, "the store " + directory +
+                                         " is in use by another process that writes to it (a zn-server or zn-import); "
+                                         "stop it, or import through the server"};
+    }
+    store->lock_ = std::move(*lock);
+    if (!PathExists(superblock_path)) {
+      // Directories first: the superblock says that the store is whole.
+      for (const char* part : {"log", "packs", "incoming", "cache", "quarantine"})
+        ZN_RETURN_IF_ERROR(MakeDirectory(directory + "/" + part));
+      ZN_RETURN_IF_ERROR(SyncDirectory(directory));
+      ZN_RETURN_IF_ERROR(WriteFileAtomically(superblock_path, EncodeSuperblock(NewSuperblock(core.clock()))));
+    }
+  }
+  ZN_ASSIGN_OR_RETURN(const auto bytes, ReadWholeFile(superblock_path, 1 << 20));
+  auto superblock = DecodeSuperblock(bytes);
+  if (!superblock) return std::move(superblock).error().Context(superblock_path);
+  core.superblock = *superblock;
+  if (!options.read_only && core.superblock.read_only_features != 0)
+    return Error{ErrorCode::kReadOnly, directory + " was written by a later version; this one may only read it"};
+  ZN_RETURN_IF_ERROR(store->OpenParts(options));
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+Result<> StoreImpl::OpenParts(const StoreOptions& options) {
+  StoreCore& core = *core_;
+  core.pool = std::make_unique<ThreadPool>(options.threads);
+
+  LocalLogOptions log_options;
+  log_options.directory = core.directory + "/log";
+  log_options.head_path = core.directory + "/head";
+  log_options.quarantine = core.directory + "/quarantine";
+  log_options.salt = core.superblock.record_salt;
+  log_options.read_only = options.read_only;
+  ZN_ASSIGN_OR_RETURN(core.log, OpenLocalLog(log_options));
+
+  LocalPackStoreOptions pack_options;
+  pack_options.directory = core.directory + "/packs";
+  pack_options.quarantine = log_options.quarantine;
+  pack_options.salt = core.superblock.record_salt;
+  pack_options.read_only = options.read_only;
+  ZN_ASSIGN_OR_RETURN(core.packs, OpenLocalPackStore(pack_options));
+
+  ChunkCache::Options cache_options;
+  cache_options.directory = core.directory + "/cache";
+  cache_options.boot_id = BootId();
+  cache_options.bounds = options.cache;
+  cache_options.unnamed_files = options.read_only;
+  ZN_ASSIGN_OR_RETURN(core.cache, ChunkCache::Open(cache_options));
+  core.chunks = std::make_unique<ChunkIo>(*core.log, *core.packs, *core.cache);
+
+  ZN_RETURN_IF_ERROR(Replay());
+  if (options.read_only) return {};
+
+  core.log->SetCheckpointWriter([&core] {
+    CheckpointRecord checkpoint;
+    checkpoint.epoch = core.epoch;
+    checkpoint.next_room = core.sequenced.next_room;
+    for (const auto& [room, ref] : core.sequenced.by_room) checkpoint.rooms.push_back(ref);
+    return EncodeCheckpoint(checkpoint);
+  });
+  // Fences and positions given out from now on are of a new epoch, also after a crash.
+  ++core.epoch;
+  ZN_ASSIGN_OR_RETURN(const Ticket ticket, core.log->Append([&core](const Log::AppendRecord& append) -> Result<> {
+    ByteWriter epoch;
+    epoch.Put(core.epoch);
+    append(RecordType::kEpoch, epoch.Take());
+    return {};
+  }));
+  return core.log->Wait(ticket);
+}
+
+void StoreImpl::Apply(const RefRecord& ref) {
+  const auto named = names_.find(ref.room);
+  if (ref.deleted) {
+    if (named != names_.end()) {
+      rooms_.erase(named->second);
+      names_.erase(named);
+    }
+    core_->sequenced.by_room.erase(ref.room);
+    return;
+  }
+  core_->sequenced.by_room[ref.room] = ref;
+  core_->sequenced.next_room = std::max(core_->sequenced.next_room, ref.room + 1);
+  auto& room = rooms_[ref.name];
+  if (!room || room->ref().room != ref.room) {
+    room = std::make_shared<RoomImpl>(core_, ref);
+    names_[ref.room] = ref.name;
+  } else {
+    room->Follow(ref);
+  }
+}
+
+Result<> StoreImpl::Replay() {
+  const std::lock_guard refresh_lock(refresh_mutex_);
+  return core_->log->Replay([&](uint64_t, const LoggedRecord& record) -> Result<> {
+    const std::lock_guard lock(mutex_);
+    switch (record.type) {
+      case RecordType::kCheckpoint: {
+        ZN_ASSIGN_OR_RETURN(const CheckpointRecord checkpoint, DecodeCheckpoint(record.payload));
+        core_->epoch = std::max(core_->epoch, checkpoint.epoch);
+        std::set<uint64_t> alive;
+        for (const RefRecord& ref : checkpoint.rooms) {
+          alive.insert(ref.room);
+          Apply(ref);
+        }
+        for (auto at = names_.begin(); at != names_.end();) {
+          const auto next = std::next(at);
+          if (alive.count(at->first) == 0) Apply(RefRecord{at->first, true, at->second, "", {}, {}});
+          at = next;
+        }
+        core_->sequenced.next_room = std::max(core_->sequenced.next_room, checkpoint.next_room);
+        return {};
+      }
+      case RecordType::kRef: {
+        ZN_ASSIGN_OR_RETURN(const RefRecord ref, DecodeRef(record.payload));
+        Apply(ref);
+        return {};
+      }
+      case RecordType::kEpoch: {
+        ByteReader in(record.payload);
+        core_->epoch = std::max(core_->epoch, in.Get<uint64_t>());
+        return {};
+      }
+      default:
+        return {};
+    }
+  });
+}
+
+Result<> StoreImpl::Refresh() { return core_->read_only ? Replay() : Result<>(); }
+
+StoreImpl::~StoreImpl() {
+  if (!core_) return;
+  {
+    const std::lock_guard lock(mutex_);
+    rooms_.clear();
+  }
+  // A checkpoint at the end makes the next opening read nothing else. Failing that, it replays.
+  if (core_->log && !core_->read_only && lock_) (void)core_->log->Checkpoint();
+}
+
+std::vector<RoomInfo> StoreImpl::ListRooms() const {
+  std::vector<std::shared_ptr<RoomImpl>> rooms;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, room] : rooms_) rooms.push_back(room);
+  }
+  std::vector<RoomInfo> infos;
+  infos.reserve(rooms.size());
+  for (const auto& room : rooms) infos.push_back(room->info());
+  return infos;
+}
+
+Result<std::shared_ptr<RoomImpl>> StoreImpl::Find(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = rooms_.find(name);
+  if (at == rooms_.end()) return Error{ErrorCode::kNotFound, "there is no room " + name};
+  return at->second;
+}
+
+Result<std::shared_ptr<Room>> StoreImpl::OpenRoom(const std::string& name) const {
+  ZN_ASSIGN_OR_RETURN(auto room, Find(name));
+  return std::shared_ptr<Room>(std::move(room));
+}
+
+Result<> StoreImpl::Reserve(const std::string& name) {
+  ZN_RETURN_IF_ERROR(ValidateRoomName(name));
+  if (core_->read_only) return Error{ErrorCode::kReadOnly, "the store is open for reading only"};
+  const std::lock_guard lock(mutex_);
+  if (rooms_.count(name) != 0) return Error{ErrorCode::kAlreadyExists, "there is a room " + name + " already"};
+  if (!reserved_.insert(name).second)
+    return Error{ErrorCode::kAlreadyExists, "a room " + name + " is just being made"};
+  return {};
+}
+
+void StoreImpl::Release(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  reserved_.erase(name);
+}
+
+void StoreImpl::Register(const std::shared_ptr<RoomImpl>& room) {
+  const RefRecord ref = room->ref();
+  const std::lock_guard lock(mutex_);
+  rooms_[ref.name] = room;
+  names_[ref.room] = ref.name;
+  reserved_.erase(ref.name);
+}
+
+Result<std::shared_ptr<RoomImpl>> StoreImpl::NewRoom(const std::string& name, const RoomModel& model,
+                                                     const std::string& base, const StatePtr& state) {
+  ZN_RETURN_IF_ERROR(Reserve(name));
+  RefRecord ref;
+  ref.name = name;
+  ref.base = base;
+  auto room = std::make_shared<RoomImpl>(core_, std::move(ref));
+  room->PrepareFirstCommit(model, state);
+  return room;
+}
+
+Result<std::shared_ptr<Room>> StoreImpl::CreateRoom(const std::string& name, const RoomModel& model,
+                                                    const CommitContext& context) {
+  ZN_ASSIGN_OR_RETURN(auto room, NewRoom(name, model, "", nullptr));
+  if (auto begun = room->Begin(Operation::kCreate, context); !begun) {
+    Release(name);
+    return std::move(begun).error();
+  }
+  Register(room);
+  return std::shared_ptr<Room>(std::move(room));
+}
+
+Result<std::shared_ptr<Room>> StoreImpl::ForkRoom(const std::string& base, std::optional<CommitId> at,
+                                                  const std::string& name, const CommitContext& context) {
+  ZN_ASSIGN_OR_RETURN(const auto base_room, Find(base));
+  ZN_ASSIGN_OR_RETURN(const StatePtr state, at ? base_room->StateAt(*at) : base_room->HeadState());
+  RoomModel model;
+  model.description = base_room->info().model.description;
+  ZN_ASSIGN_OR_RETURN(auto room, NewRoom(name, model, base + "@" + state->commit.ToString(), state));
+  if (auto begun = room->Begin(Operation::kFork, context); !begun) {
+    Release(name);
+    return std::move(begun).error();
+  }
+  Register(room);
+  return std::shared_ptr<Room>(std::move(room));
+}
+
+Result<std::unique_ptr<BulkAppender>> StoreImpl::CreateRoomByImport(const std::string& name, const RoomModel& model,
+                                                                    const std::string& base,
+                                                                    const BulkAppender::Options& options) {
+  StatePtr state;
+  std::string base_text;
+  if (!base.empty()) {
+    const size_t at_sign = base.find('@');
+    const std::string base_name = base.substr(0, at_sign);
+    ZN_ASSIGN_OR_RETURN(const auto base_room, Find(base_name));
+    if (at_sign == std::string::npos) {
+      ZN_ASSIGN_OR_RETURN(state, base_room->HeadState());
+    } else {
+      ZN_ASSIGN_OR_RETURN(const CommitId commit, CommitId::Parse(base.substr(at_sign + 1)));
+      ZN_ASSIGN_OR_RETURN(state, base_room->StateAt(commit));
+    }
+    base_text = base_name + "@" + state->commit.ToString();
+  }
+  ZN_ASSIGN_OR_RETURN(auto room, NewRoom(name, model, base_text, state));
+  auto appender = room->StartBulkAppend(options);
+  if (!appender) {
+    Release(name);
+    return std::move(appender).error();
+  }
+  return std::unique_ptr<BulkAppender>(std::make_unique<CreatingAppender>(*this, std::move(room), std::move(*appender)));
+}
+
+Result<> StoreImpl::DeleteRoom(const std::string& name, const CommitContext& context) {
+  ZN_ASSIGN_OR_RETURN(const auto room, Find(name));
+  ZN_RETURN_IF_ERROR(room->End(context));
+  const std::lock_guard lock(mutex_);
+  rooms_.erase(name);
+  names_.erase(room->ref().room);
+  return {};
+}
+
+Store::Stats StoreImpl::stats() const {
+  Stats stats;
+  const auto cache = core_->cache->stats();
+  stats.cache_bytes = cache.bytes;
+  stats.cache_files = cache.files;
+  stats.cache_hits = cache.hits;
+  stats.cache_misses = cache.misses;
+  const auto log = core_->log->stats();
+  stats.log_bytes_written = log.bytes_written;
+  stats.groups = log.groups;
+  stats.log_files = log.files;
+  const auto packs = core_->packs->stats();
+  stats.pack_bytes_written = packs.bytes_written;
+  stats.packs = packs.packs;
+  stats.commits = core_->commits.load(std::memory_order_relaxed);
+  const std::lock_guard lock(mutex_);
+  stats.rooms = static_cast<int64_t>(rooms_.size());
+  return stats;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const StoreOptions& options) {
+  return StoreImpl::Open(directory, options);
+}
+
+Result<> ValidateRoomName(std::string_view name) {
+  const auto allowed = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  static constexpr std::string_view kZarrNames[] = {"zarr.json"};  // the others begin with a dot
+  if (name.empty() || name.size() > 128 || name[0] == '.' || !std::all_of(name.begin(), name.end(), allowed) ||
+      std::find(std::begin(kZarrNames), std::end(kZarrNames), name) != std::end(kZarrNames))
+    return Error{ErrorCode::kInvalidArgument,
+                 "a room's name is 1 to 128 of A-Z a-z 0-9 . _ -, does not begin with a dot and is not zarr.json; "
+                 "this is not one: '" + std::string(name.substr(0, 200)) + "'"};
+  return {};
+}
+
+}  // namespace zn
