@@ -61,6 +61,11 @@ class RawArray {
 
   /// The storage as a Buffer; the array is empty afterwards.
   Buffer Take() {
+    // The room for growth goes back: whoever takes the buffer may keep it for long.
+    if (size_ > 0 && size_ < capacity_) {
+      if (void* moved = std::realloc(data_, size_ * sizeof(T)); moved != nullptr)
+        data_ = static_cast<T*>(moved);
+    }
     std::shared_ptr<const void> owner(data_,
                                       [](const void* p) { std::free(const_cast<void*>(p)); });
     Buffer buffer(owner, std::as_bytes(std::span(data_, size_)));
