@@ -90,9 +90,7 @@ Answer<std::unique_ptr<BodyStream>> ColumnsStream(std::shared_ptr<FrameSource> s
     if (extent.first_absent < 0) {
       msgpack::PutNil(body.text());
     } else {
-      std::string& head = body.text();
-      msgpack::PutMapHead(head, 3);
-      PutArrayFields(head, "|b1", Shape{frames}, static_cast<uint64_t>(frames));
+      msgpack::PutBinHead(body.text(), static_cast<uint64_t>(frames));
       body.Add(PresentPart(source, f));
     }
   }

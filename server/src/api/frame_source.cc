@@ -59,23 +59,29 @@ Column SymbolColumn(const Column& numbers, const FrameBatch& batch) {
   return symbols;
 }
 
-// The atoms of a batch of one that was read whole.
-void CutAtoms(const AtomRange& atoms, FrameBatch* batch) {
-  if (atoms.all()) return;
-  int64_t n = batch->n_atoms[0];
-  int64_t begin = std::min(atoms.begin, n), end = std::min(atoms.end, n);
-  int64_t count = begin < end ? (end - begin - 1) / atoms.step + 1 : 0;
+// Cuts a batch that was read whole.
+void CutAtoms(const AtomSlice& atoms, FrameBatch* batch) {
   for (Column& column : batch->columns) {
     if (column.kind != FieldKind::kAtom || column.dtype == DType::kJson) continue;
-    size_t atom_bytes = InnerBytes(column);
-    std::vector<std::byte> cut(static_cast<size_t>(count) * atom_bytes);
-    for (int64_t i = 0; i < count; ++i)
-      std::memcpy(cut.data() + static_cast<size_t>(i) * atom_bytes,
-                  column.data.data() + static_cast<size_t>(begin + i * atoms.step) * atom_bytes,
-                  atom_bytes);
+    const size_t atom_bytes = InnerBytes(column);
+    std::vector<std::byte> cut;
+    RowCursor cursor(*batch, column);
+    for (int32_t n : batch->n_atoms) {
+      RowView row = cursor.Next();
+      if (!row.present) continue;
+      const std::byte* from = column.data.data() + row.offset;
+      const AtomRange range = atoms.In(n);
+      for (int64_t i = range.begin; i < range.end; i += range.step) {
+        const std::byte* atom = from + static_cast<size_t>(i) * atom_bytes;
+        cut.insert(cut.end(), atom, atom + atom_bytes);
+      }
+    }
     column.data = Buffer::Own(std::move(cut));
   }
-  batch->n_atoms[0] = static_cast<int32_t>(count);
+  for (int32_t& n : batch->n_atoms) {
+    const AtomRange range = atoms.In(n);
+    n = static_cast<int32_t>((range.end - range.begin + range.step - 1) / range.step);
+  }
 }
 
 }  // namespace
@@ -161,10 +167,14 @@ Result<const std::vector<FrameId>*> FrameSource::Ids(int64_t w) {
 
 Result<FrameBatch> FrameSource::ReadFields(std::span<const FrameId> ids,
                                            std::span<const FieldIndex> fields) {
-  if (!query_.old_version) return query_.snapshot.Read(ids, fields, query_.atoms);
-  ZN_ASSIGN_OR_RETURN(FrameBatch batch,
-                      query_.snapshot.ReadVersion(query_.id, query_.version, fields));
-  CutAtoms(query_.atoms, &batch);
+  const AtomSlice& atoms = query_.atoms;
+  if (!query_.old_version && atoms.absolute())
+    return query_.snapshot.Read(ids, fields,
+                                {atoms.begin, std::max(atoms.begin, atoms.end), atoms.step});
+  Result<FrameBatch> batch = query_.old_version
+                                 ? query_.snapshot.ReadVersion(query_.id, query_.version, fields)
+                                 : query_.snapshot.Read(ids, fields);
+  if (batch && !atoms.all()) CutAtoms(atoms, &*batch);
   return batch;
 }
 
@@ -290,6 +300,30 @@ void FrameSource::NarrowWindows(int64_t bytes) {
   if (narrow == window_) return;
   window_ = narrow;
   ids_window_ = batch_window_ = -1;
+}
+
+Result<> FrameSource::CheckSize() {
+  if (windows() <= 1) return {};
+  int64_t per_atom = 0, per_frame = 0;
+  for (size_t f = 0; f < descriptors_.size(); ++f) {
+    const FieldDescriptor& field = descriptors_[f];
+    if (field.dtype == DType::kJson || field.kind == FieldKind::kRagged) continue;
+    ZN_ASSIGN_OR_RETURN(bool everywhere, InAllFrames(f));
+    if (!everywhere) continue;
+    int64_t bytes =
+        SaturatingMultiply(field.inner.Elements(), static_cast<int64_t>(ItemSize(field.dtype)));
+    (field.kind == FieldKind::kAtom ? per_atom : per_frame) += bytes;
+  }
+  int64_t atoms = 0;
+  if (per_atom > 0) {
+    for (int64_t w = 0; w < windows(); ++w) {
+      ZN_ASSIGN_OR_RETURN(std::vector<int32_t> counts, AtomCounts(w));
+      for (int32_t n : counts) atoms += n;
+    }
+  }
+  const int64_t total =
+      SaturatingMultiply(per_atom, atoms) / 2 + SaturatingMultiply(per_frame, frames()) / 2;
+  return CheckReply(static_cast<uint64_t>(total) * 2);
 }
 
 Result<> FrameSource::CheckReply(uint64_t bytes) const {

@@ -58,6 +58,8 @@ class FrameSource {
   /// far larger than they were taken for.
   void NarrowWindows(int64_t bytes);
 
+  /// CheckReply for the least that the selection comes to, before anything of it is read.
+  Result<> CheckSize();
   /// 400 with a hint when `bytes` are over --max-reply.
   Result<> CheckReply(uint64_t bytes) const;
 

@@ -1,17 +1,15 @@
 #include "api/frames.h"
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "api/encode_arrays.h"
 #include "api/frame_list.h"
 #include "api/frames_query.h"
 #include "api/paging.h"
+#include "api/select_body.h"
 
 namespace zn::server {
 namespace {
-
-using nlohmann::json;
 
 bool SameValue(const Column& a, const RowView& row_a, const Column& b, const RowView& row_b) {
   if (row_a.present != row_b.present) return false;
@@ -61,8 +59,10 @@ Answer<std::unique_ptr<BodyStream>> MakeStream(std::shared_ptr<FrameSource> sour
       return NpyStream(std::move(source));
     case Format::kNpz:
       return NpzStream(std::move(source));
-    default:
+    default: {
+      ZN_RETURN_IF_ERROR(source->CheckSize());
       return FrameListStream(std::move(source));
+    }
   }
 }
 
@@ -89,7 +89,7 @@ Answer<Reply> FramesReply(const Call& call, FramesQuery query) {
   }
   etag += "-" + RepresentationTag(query.description);
   if (NotModified(call.request(), etag))
-    return NotModifiedReply(std::move(etag), std::move(headers));
+    return NotModifiedReply(call.request(), std::move(etag), std::move(headers));
 
   const Format format = query.format;
   const bool by_field =
@@ -115,70 +115,6 @@ Answer<Reply> FramesReply(const Call& call, FramesQuery query) {
   return reply;
 }
 
-// Options of select: the query's, and those of a body {indices, data, format, ...}.
-Answer<FramesOptions> SelectOptions(const Call& call) {
-  FramesOptions options;
-  ZN_ASSIGN_OR_RETURN(options.parameters, Parameters(call.request()));
-  std::string_view type = call.request().content_type;
-  type = Trim(type.substr(0, type.find(';')));
-  json body;
-  if (type.empty() || EqualsIgnoreCase(type, "application/json")) {
-    body = json::parse(call.owned.body, nullptr, false);
-  } else if (EqualsIgnoreCase(type, "application/msgpack") ||
-             EqualsIgnoreCase(type, "application/x-msgpack")) {
-    body = json::from_msgpack(call.owned.body, true, false);
-  } else {
-    return Problem(
-        415, "unsupported-media-type",
-        "select takes application/json or application/msgpack, not " + std::string(type));
-  }
-  if (!body.is_object())
-    return BadRequest("the body is not an object {indices, data, format, ...}");
-  for (const auto& [name, value] : body.items()) {
-    if (name == "indices" && value.is_array()) {
-      std::vector<int64_t> indices;
-      indices.reserve(value.size());
-      for (const json& index : value) {
-        if (!index.is_number_integer() ||
-            (index.is_number_unsigned() && index.get<uint64_t>() > INT64_MAX))
-          return BadRequest(
-              "indices: " + index.dump(-1, ' ', false, json::error_handler_t::replace) +
-              " is not an integer");
-        indices.push_back(index.get<int64_t>());
-      }
-      options.index_list = std::move(indices);
-    } else if ((name == "data" || name == "keys") && value.is_array()) {
-      std::vector<std::string> names;
-      for (const json& field : value) {
-        if (!field.is_string()) return BadRequest("data: names are strings");
-        names.push_back(field.get<std::string>());
-      }
-      options.data_list = std::move(names);
-    } else if (value.is_string()) {
-      std::string raw = value.get<std::string>();
-      // Values of a query are encoded; names in `data` are split at commas before that is undone.
-      if (name == "data" || name == "keys") {
-        std::string encoded;
-        for (size_t from = 0; from <= raw.size();) {
-          size_t comma = std::min(raw.find(',', from), raw.size());
-          encoded +=
-              (from ? "," : "") + PercentEncode(std::string_view(raw).substr(from, comma - from));
-          from = comma + 1;
-        }
-        raw = encoded;
-      } else {
-        raw = PercentEncode(raw);
-      }
-      options.parameters.push_back({name, raw});
-    } else if (value.is_boolean() || value.is_number_integer()) {
-      options.parameters.push_back({name, value.dump()});
-    } else if (!value.is_null()) {
-      return BadRequest("the body's '" + name + "' is neither text nor number nor a list of them");
-    }
-  }
-  return options;
-}
-
 }  // namespace
 
 Answer<Reply> GetFrames(const Call& call) {
@@ -201,7 +137,10 @@ Answer<Reply> GetFrame(const Call& call) {
 
 Answer<Reply> SelectFrames(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
-  ZN_ASSIGN_OR_RETURN(FramesOptions options, SelectOptions(call));
+  ZN_ASSIGN_OR_RETURN(FramesOptions options,
+                      ParseSelectBody(call.request().content_type, call.owned.body));
+  ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
+  options.parameters.insert(options.parameters.end(), parameters.begin(), parameters.end());
   ZN_ASSIGN_OR_RETURN(FramesQuery query, ParseFramesQuery(call.service, std::move(room), options,
                                                           std::nullopt, call.request().accept));
   return FramesReply(call, std::move(query));

@@ -113,7 +113,8 @@ Answer<Reply> GetFramesMeta(const Call& call) {
   reply.headers = PlaceHeaders(snapshot);
   reply.etag = IncarnationText(snapshot.incarnation()) + "." + snapshot.commit().ToString() + "-" +
                RepresentationTag(description);
-  if (NotModified(call.request(), reply.etag)) return NotModifiedReply(reply.etag, reply.headers);
+  if (NotModified(call.request(), reply.etag))
+    return NotModifiedReply(call.request(), reply.etag, reply.headers);
   reply.stream =
       std::make_unique<MetaStream>(&call.service, std::move(snapshot), std::move(selection));
   return reply;

@@ -35,7 +35,7 @@ struct FramesQuery {
   bool old_version = false;  // version= was given: read it from the frame's history
   std::vector<FieldRequest> fields;
   bool every_field = false;  // `data` was absent
-  AtomRange atoms;
+  AtomSlice atoms;
   Format format = Format::kMsgpack;
   msgpack::KeyKind keys = msgpack::KeyKind::kBin;
   bool pad = true;

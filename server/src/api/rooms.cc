@@ -80,7 +80,8 @@ Answer<Reply> ListRooms(const Call& call) {
   std::string next =
       more ? NextLink(call.request(), parameters, list.back()["id"].get<std::string>()) : "";
   Reply reply = WithTag(Dump(list), "rooms");
-  if (NotModified(call.request(), reply.etag)) return NotModifiedReply(reply.etag, next);
+  if (NotModified(call.request(), reply.etag))
+    return NotModifiedReply(call.request(), reply.etag, next);
   Position position = call.service.store->position();
   reply.headers = next + "Zn-Position: " + std::to_string(position.epoch) + ":" +
                   std::to_string(position.sequence) + "\r\n";
@@ -97,7 +98,8 @@ Answer<Reply> GetRoom(const Call& call) {
   info.commit = head.commit();
   Reply reply = WithTag(Dump(RoomModelJson(info)), IncarnationText(info.incarnation));
   reply.headers = PlaceHeaders(head);
-  if (NotModified(call.request(), reply.etag)) return NotModifiedReply(reply.etag, reply.headers);
+  if (NotModified(call.request(), reply.etag))
+    return NotModifiedReply(call.request(), reply.etag, reply.headers);
   return reply;
 }
 
@@ -110,7 +112,7 @@ Answer<Reply> GetFields(const Call& call) {
   std::string etag = IncarnationText(snapshot.incarnation()) + "." + snapshot.commit().ToString() +
                      "-" + RepresentationTag("fields");
   if (NotModified(call.request(), etag))
-    return NotModifiedReply(std::move(etag), PlaceHeaders(snapshot));
+    return NotModifiedReply(call.request(), std::move(etag), PlaceHeaders(snapshot));
   json list = json::array();
   const std::vector<FieldDescriptor>& fields = snapshot.fields();
   for (size_t i = 0; i < fields.size(); ++i) {
@@ -165,7 +167,8 @@ Answer<Reply> GetCommits(const Call& call) {
   Reply reply = WithTag(Dump(list), IncarnationText(head.incarnation()));
   reply.headers = PlaceHeaders(head);
   if (more) reply.headers += NextLink(call.request(), parameters, history.back().id.ToString());
-  if (NotModified(call.request(), reply.etag)) return NotModifiedReply(reply.etag, reply.headers);
+  if (NotModified(call.request(), reply.etag))
+    return NotModifiedReply(call.request(), reply.etag, reply.headers);
   return reply;
 }
 

@@ -7,18 +7,15 @@
 namespace zn::server {
 namespace {
 
-// Numbers beyond this mean "beyond every store": slices clip them, single indices are not found.
-constexpr int64_t kFar = int64_t{1} << 59;
-
-// An optional sign and digits. Saturates at +-kFar.
+// An optional minus and digits.
 bool ParseInteger(std::string_view text, int64_t* value) {
   bool negative = !text.empty() && text.front() == '-';
-  if (!text.empty() && (text.front() == '-' || text.front() == '+')) text.remove_prefix(1);
-  if (text.empty()) return false;
+  if (negative) text.remove_prefix(1);
+  if (text.empty() || text.size() > 17) return false;
   int64_t n = 0;
   for (char c : text) {
     if (c < '0' || c > '9') return false;
-    n = std::min(kFar, n * 10 + (c - '0'));
+    n = n * 10 + (c - '0');
   }
   *value = negative ? -n : n;
   return true;
@@ -152,27 +149,31 @@ Answer<Selection> SelectIndices(const std::vector<int64_t>& indices, int64_t fra
   return selection;
 }
 
-Answer<AtomRange> ParseAtoms(std::string_view text) {
+AtomRange AtomSlice::In(int64_t n) const {
   AtomRange range;
-  int64_t values[3] = {0, std::numeric_limits<int64_t>::max(), 1};
+  range.begin = std::clamp<int64_t>(begin < 0 ? begin + n : begin, 0, n);
+  range.end = std::clamp<int64_t>(end < 0 ? end + n : end, range.begin, n);
+  range.step = step;
+  return range;
+}
+
+Answer<AtomSlice> ParseAtoms(std::string_view text) {
+  AtomSlice slice;
+  int64_t* const values[3] = {&slice.begin, &slice.end, &slice.step};
   int part = 0;
   std::string_view rest = text;
   bool good = text.find(':') != std::string_view::npos;
   for (; good; ++part) {
     size_t colon = rest.find(':');
     std::string_view number = rest.substr(0, colon);
-    if (part == 3) good = false;
-    if (good && !number.empty()) good = ParseInteger(number, &values[part]) && values[part] >= 0;
+    good = part < 3 && (number.empty() || ParseInteger(number, values[part]));
     if (colon == std::string_view::npos) break;
     rest.remove_prefix(colon + 1);
   }
-  if (!good || values[2] == 0)
+  if (!good || slice.step <= 0)
     return BadRequest("atoms: '" + std::string(text) +
-                      "' is not a range of atoms (as 0:100 or 0:100:2, nothing negative)");
-  range.begin = values[0];
-  range.end = std::max(values[1], values[0]);
-  range.step = values[2];
-  return range;
+                      "' is not a slice of atoms (as 0:100, -5: or 0:100:2, with a positive step)");
+  return slice;
 }
 
 Result<std::vector<FrameId>> SelectedIds(const Snapshot& snapshot, const Selection& selection,

@@ -50,8 +50,18 @@ Answer<Selection> SelectIndices(const std::vector<int64_t>& indices, int64_t fra
 /// One index, negative ones from the end; 400 or 404.
 Answer<int64_t> ParseIndex(std::string_view text, int64_t frames);
 
-/// "begin:end" or "begin:end:step" with values >= 0 and step > 0.
-Answer<AtomRange> ParseAtoms(std::string_view text);
+/// Which atoms of each frame: a Python slice with a positive step, resolved against each frame's
+/// own count.
+struct AtomSlice {
+  int64_t begin = 0, end = INT64_MAX,
+          step = 1;  // negative begin and end count from the frame's last atom
+  bool all() const { return begin == 0 && end == INT64_MAX && step == 1; }
+  /// Only such a slice is the engine's AtomRange.
+  bool absolute() const { return begin >= 0 && end >= 0; }
+  /// Within a frame of n atoms.
+  AtomRange In(int64_t n) const;
+};
+Answer<AtomSlice> ParseAtoms(std::string_view text);
 
 /// The ids at positions [first, first + count) of the selection.
 Result<std::vector<FrameId>> SelectedIds(const Snapshot& snapshot, const Selection& selection,

@@ -6,7 +6,9 @@ namespace zn::server {
 
 namespace {
 constexpr size_t kFlushAt = 64 << 10;  // of pipelined inline replies
-}
+constexpr int64_t kLingerMs = 2000;
+constexpr size_t kLingerBytes = 1 << 20;
+}  // namespace
 
 Connection::Connection(Worker& worker, tcp::socket socket)
     : worker_(worker), socket_(std::move(socket)) {
@@ -30,6 +32,7 @@ void Connection::CheckDeadline() {
 }
 
 void Connection::StopSoon() {
+  if (state_ == State::kLingering) Close();
   if (state_ == State::kHead && end_ == begin_ && !blocked_ && !replying_) Close();
 }
 
@@ -41,6 +44,31 @@ void Connection::Close() {
   SystemError ignored;
   socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
+}
+
+void Connection::End() {
+  if (state_ == State::kClosed) return;
+  if (!refused_ && begin_ == end_) {
+    Close();
+    return;
+  }
+  state_ = State::kLingering;
+  deadline_ms_ = worker_.now_ms + kLingerMs;
+  SystemError ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  Drain();
+}
+
+void Connection::Drain() {
+  socket_.async_read_some(net::buffer(inline_),
+                          [self = shared_from_this()](const SystemError& error, size_t bytes) {
+                            self->lingered_ += bytes;
+                            if (error || self->lingered_ > kLingerBytes) {
+                              self->Close();
+                            } else {
+                              self->Drain();
+                            }
+                          });
 }
 
 void Connection::Read() {
@@ -136,6 +164,7 @@ void Connection::Process() {
     if (request_->request.chunked) {
       decoder_ = std::make_unique<ChunkedDecoder>(worker_.options.max_body);
     } else if (static_cast<uint64_t>(request_->request.content_length) > worker_.options.max_body) {
+      refused_ = true;
       request_->body_too_large = true;  // whether 413 is the answer is the router's to say
       keep_alive_ = false;
       Dispatch();
@@ -148,7 +177,7 @@ void Connection::Process() {
   }
   if (!Flush()) return;
   if (last_queued_ || (worker_.stopping && begin_ == end_ && state_ == State::kHead)) {
-    Close();
+    End();
     return;
   }
   if (begin_ == end_ && state_ == State::kHead)
@@ -179,7 +208,7 @@ bool Connection::TakeBody() {
     case ChunkedDecoder::Status::kDone:
       return true;
     case ChunkedDecoder::Status::kTooLarge:
-      request_->body_too_large = true;
+      refused_ = request_->body_too_large = true;
       keep_alive_ = false;
       return true;
     case ChunkedDecoder::Status::kBad:
@@ -213,6 +242,7 @@ void Connection::Refuse(int status, std::string_view reason) {
   Problem problem(status, status == 431 ? "head-too-large" : "bad-request", std::string(reason));
   request_ = std::make_shared<OwnedRequest>();
   request_->request.method = Method::kGet;
+  refused_ = true;
   keep_alive_ = false;
   state_ = State::kWorking;
   OnReply(Reply::Of(problem, ""));
@@ -357,7 +387,7 @@ void Connection::FinishReply() {
   decoder_.reset();
   replying_ = false;
   if (!keep_alive_) {
-    Close();
+    End();
     return;
   }
   state_ = State::kHead;

@@ -65,9 +65,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Close();
 
  private:
-  enum class State { kHead, kBody, kWorking, kClosed };
+  enum class State { kHead, kBody, kWorking, kLingering, kClosed };
 
   void Read();
+  /// Ends the connection after the last reply: when the client may still be sending, what it sends
+  /// is read and dropped for a moment, since closing at once would reset the connection under the
+  /// reply.
+  void End();
+  void Drain();
   void OnRead(const SystemError& error, size_t bytes);
   void Process();
   bool TakeBody();  // false: more must be read
@@ -92,6 +97,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   State state_ = State::kHead;
   int64_t deadline_ms_ = 0;
   bool keep_alive_ = true;
+  bool refused_ = false;
   bool last_queued_ = false;  // an inline reply with Connection: close is queued or sent
 
   // What was read and not yet used: [begin_, end_) of inline_ or, for long heads, of large_.
@@ -99,6 +105,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::vector<char> large_;
   size_t begin_ = 0, end_ = 0;
   bool head_started_ = false;
+  size_t lingered_ = 0;
 
   std::unique_ptr<Output> blocked_;        // the rest of what the socket did not take yet
   std::shared_ptr<OwnedRequest> request_;  // while its body comes or it is worked on

@@ -67,26 +67,34 @@ Reply Reply::Of(const Problem& problem, std::string_view instance) {
   return reply;
 }
 
-bool NotModified(const Request& request, std::string_view etag) {
-  std::string_view list = request.if_none_match;
-  if (list.empty() || etag.empty()) return false;
-  if (list == "*") return true;
+namespace {
+// The coding letter of the tag in If-None-Match that is `etag`; 0 when none is.
+char MatchingCoding(std::string_view list, std::string_view etag) {
+  if (list.empty() || etag.empty()) return 0;
+  if (list == "*") return 'i';
   while (!list.empty()) {
     size_t comma = list.find(',');
     std::string_view tag = Trim(list.substr(0, comma));
     list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
     if (tag.substr(0, 2) == "W/") tag.remove_prefix(2);
-    if (tag.size() == etag.size() + 3 && tag.front() == '"' && tag.substr(1, etag.size()) == etag)
-      return true;
+    if (tag.size() != etag.size() + 3 || tag.front() != '"' || tag.substr(1, etag.size()) != etag)
+      continue;
+    char letter = tag[tag.size() - 2];
+    if (letter == 'i' || letter == 'g' || letter == 'z') return letter;
   }
-  return false;
+  return 0;
+}
+}  // namespace
+
+bool NotModified(const Request& request, std::string_view etag) {
+  return MatchingCoding(request.if_none_match, etag) != 0;
 }
 
-Reply NotModifiedReply(std::string etag, std::string headers) {
+Reply NotModifiedReply(const Request& request, std::string etag, std::string headers) {
   Reply reply;
   reply.status = 304;
-  reply.etag = std::move(etag);
   reply.headers = std::move(headers);
+  reply.headers += "ETag: \"" + etag + MatchingCoding(request.if_none_match, etag) + "\"\r\n";
   return reply;
 }
 
@@ -100,10 +108,7 @@ Reply Finish(const Request& request, Reply reply) {
   std::string tag;
   bool tagged = !reply.etag.empty();
   if (tagged) tag = "\"" + reply.etag;
-  if (reply.status == 304) {
-    reply.headers += "ETag: " + tag + "i\"\r\n";
-    return reply;
-  }
+  if (reply.status == 304) return reply;
   bool whole = true;
   if (reply.accept_ranges && reply.status == 200) {
     reply.headers += "Accept-Ranges: bytes\r\n";

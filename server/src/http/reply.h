@@ -30,8 +30,8 @@ struct Reply {
 
 /// Whether If-None-Match says that the client has `etag` already, in whatever coding.
 bool NotModified(const Request& request, std::string_view etag);
-/// The 304 for it. `headers` as the 200 would have had.
-Reply NotModifiedReply(std::string etag, std::string headers);
+/// The 304 for it. `headers` as the 200 would have had. Its ETag is the one that the client has.
+Reply NotModifiedReply(const Request& request, std::string etag, std::string headers);
 
 /// Gathers the front of the stream, so that small bodies get their length and coding; applies Range
 /// and compression. Runs on the pool.

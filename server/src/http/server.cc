@@ -42,15 +42,24 @@ class Thread {
         timer_(worker.io),
         guard_(worker.io.get_executor()) {}
 
-  Result<uint16_t> Listen(const std::string& address, uint16_t port) {
+  /// With SO_REUSEPORT the kernel would share the port with another server of this user, too:
+  /// `alone` asks first.
+  Result<uint16_t> Listen(const std::string& address, uint16_t port, bool alone) {
     SystemError error;
     auto ip = net::ip::make_address(address, error);
     if (error) return {ErrorCode::kInvalidArgument, address + ": not an IP address"};
     tcp::endpoint endpoint(ip, port);
-    acceptor_.open(endpoint.protocol(), error);
+    if (alone && port != 0) {
+      tcp::acceptor probe(worker.io);
+      probe.open(endpoint.protocol(), error);
+      if (!error) probe.set_option(tcp::acceptor::reuse_address(true), error);
+      if (!error) probe.bind(endpoint, error);
+      if (!error) probe.listen(1, error);
+    }
+    if (!error) acceptor_.open(endpoint.protocol(), error);
     if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
     int on = 1;
-    ::setsockopt(acceptor_.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (!error) ::setsockopt(acceptor_.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(1024, error);
     if (error)
@@ -174,7 +183,8 @@ class HttpServerImpl final : public HttpServer {
   Result<> Listen() {
     port_ = options_.port;
     for (auto& thread : threads_) {
-      ZN_ASSIGN_OR_RETURN(port_, thread->Listen(options_.address, port_));
+      ZN_ASSIGN_OR_RETURN(port_,
+                          thread->Listen(options_.address, port_, thread == threads_.front()));
     }
     for (auto& thread : threads_) thread->Run(&connections_);
     running_ = true;

@@ -20,7 +20,7 @@ struct HttpOptions {
   int io_threads = 0;    // 0: one a core
   int pool_threads = 0;  // 0: one a core, at least 2
   size_t max_head = 16 << 10;
-  size_t max_body = 64 << 20;
+  size_t max_body = 16 << 20;
   int max_connections = 4096;
   int idle_seconds = 75;  // between requests
   int header_seconds =
