@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
       "or is\n"
       "interrupted leaves the store as it was.",
       "zn-import"};
-  app.add_option("FILE", options.files, "Files to import, in this order")->required();
+  app.add_option("FILE", options.files, "Files to import, in this order");
   app.add_option("--store", options.store, "Directory of the store; made if there is none");
   app.add_option("--room", options.room, "Room to append to; made if there is none");
   app.add_option("--base", options.base, "Fork the new room from ROOM[@COMMIT] before appending");
