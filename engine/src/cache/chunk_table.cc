@@ -68,7 +68,7 @@ std::unique_ptr<CacheEntry> ChunkTable::Insert(std::unique_ptr<CacheEntry> entry
   return nullptr;
 }
 
-std::unique_ptr<CacheEntry> ChunkTable::Evict(bool on_heap) {
+std::unique_ptr<CacheEntry> ChunkTable::Evict(bool on_heap, const CacheEntry* spare) {
   // First round: clears marks. Second: takes what was not used meanwhile and is not pinned. Third:
   // takes anything.
   for (size_t visited = 0; visited < 3 * kShards; ++visited) {
@@ -78,7 +78,7 @@ std::unique_ptr<CacheEntry> ChunkTable::Evict(bool on_heap) {
       std::lock_guard lock(shard.lock);
       for (; shard.hand < shard.slots.size(); ++shard.hand) {
         CacheEntry* const entry = shard.slots[shard.hand].entry.get();
-        if (entry == nullptr || entry->on_heap != on_heap) continue;
+        if (entry == nullptr || entry == spare || entry->on_heap != on_heap) continue;
         if (!anything) {
           // Copies are made under this lock only, so a count of one stays one.
           if (entry->value.bytes.owner().use_count() > 1) continue;

@@ -62,8 +62,8 @@ class ChunkTable {
   /// Adds an entry and returns the one of the same key that it replaces, if any.
   std::unique_ptr<CacheEntry> Insert(std::unique_ptr<CacheEntry> entry);
   /// Takes out the next entry (on the heap, or in files) that has not been used since the hand last
-  /// passed. Pinned ones are spared while others are left. Null when there is none at all.
-  std::unique_ptr<CacheEntry> Evict(bool on_heap);
+  /// passed. Pinned ones are spared while others are left, `spare` always. Null when there is none.
+  std::unique_ptr<CacheEntry> Evict(bool on_heap, const CacheEntry* spare);
 
   int64_t hits() const;
   int64_t misses() const;

@@ -161,6 +161,8 @@ class LocalChunkCache final : public ChunkCache {
   Result<CachedChunk> Decode(const ChunkKey& key, const Shape& kept, size_t size,
                              const DecodeAll& decode) {
     if (size <= static_cast<size_t>(kSmallChunk)) return DecodeToHeap(key, kept, size, decode);
+    if (static_cast<int64_t>(size) > bounds_.max_bytes / 2 || bounds_.max_maps < 1)
+      return DecodeToHeap(key, kept, size, decode);  // a file that would push out all others
     const Sha256 name = FileNameOf(key);
     if (auto adopted = folder_.Adopt(name, key.dtype, kept, key.shape)) {
       ++adopted_;
@@ -232,12 +234,13 @@ class LocalChunkCache final : public ChunkCache {
     file_bytes_ += entry->bytes;
     ++files_;
     // What it replaces had the same name, so the file is already the new one.
+    const CacheEntry* const added = entry.get();
     if (auto replaced = table_.Insert(std::move(entry))) Account(*replaced);
     while (file_bytes_ + folder_.dormant_bytes() > bounds_.max_bytes ||
            files_ + folder_.dormant_files() > bounds_.max_maps) {
       if (folder_.RemoveDormant()) {
         ++evicted_;
-      } else if (auto evicted = table_.Evict(false)) {
+      } else if (auto evicted = table_.Evict(false, added)) {
         Account(*evicted);
         folder_.Remove(evicted->file_name);
         ++evicted_;
@@ -258,12 +261,13 @@ class LocalChunkCache final : public ChunkCache {
     entry->bytes = size;
     entry->on_heap = true;
     heap_bytes_ += size;
+    const CacheEntry* const added = entry.get();
     if (auto replaced = table_.Insert(std::move(entry))) {
       Account(*replaced);
       if (!replaced->on_heap) folder_.Remove(replaced->file_name);
     }
     while (heap_bytes_ > bounds_.max_heap_bytes) {
-      const auto evicted = table_.Evict(true);
+      const auto evicted = table_.Evict(true, added);
       if (!evicted) break;
       Account(*evicted);
       ++evicted_;
