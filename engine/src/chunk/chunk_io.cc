@@ -11,6 +11,20 @@ namespace {
 // Texts of one chunk, decoded: a bound against a forged length.
 constexpr size_t kMaxTextChunk = size_t{1} << 30;
 
+/// Rows of a cached chunk, kept_row_bytes each. Equal encoded bytes may be kept with more atoms for another reader (whose
+/// last atoms are fill values to us), so its rows may be longer. nullopt when they are shorter.
+std::optional<Buffer> RowsOf(const CachedChunk& chunk, const BlockShape& shape, int64_t row, int64_t count) {
+  const size_t rows = static_cast<size_t>(chunk.shape[0]);
+  const size_t stride = rows == 0 ? 0 : chunk.bytes.size() / rows;
+  if (chunk.shape[0] != shape.kept[0] || stride < shape.kept_row_bytes) return std::nullopt;
+  const size_t first = static_cast<size_t>(row) * stride;
+  if (stride == shape.kept_row_bytes || count == 1)
+    return chunk.bytes.Slice(first, static_cast<size_t>(count) * shape.kept_row_bytes);
+  std::vector<std::byte> cut(static_cast<size_t>(count) * shape.kept_row_bytes);
+  CutRows(chunk.bytes.data() + first, stride, cut.data(), shape.kept_row_bytes, static_cast<size_t>(count));
+  return Buffer::Own(std::move(cut));
+}
+
 }  // namespace
 
 void CutRows(const std::byte* from, size_t from_bytes, std::byte* to, size_t to_bytes, size_t rows) {
@@ -79,9 +93,8 @@ std::optional<Buffer> ChunkIo::ResidentRows(const Geometry& geometry, const Fiel
   if (!ref || row < 0 || row + count > entry.chunk_rows) return std::nullopt;
   const BlockShape shape = ShapeOfBlock(geometry, entry, block);
   auto cached = cache_.Find(ChunkKey{ref.name, geometry.dtype, shape.encoded, &geometry.codecs});
-  if (!cached || !(cached->shape == shape.kept)) return std::nullopt;
-  return cached->bytes.Slice(static_cast<size_t>(row) * shape.kept_row_bytes,
-                             static_cast<size_t>(count) * shape.kept_row_bytes);
+  if (!cached) return std::nullopt;
+  return RowsOf(*cached, shape, row, count);
 }
 
 Result<Buffer> ChunkIo::ReadRows(const Geometry& geometry, const CodecPipeline& pipeline,
@@ -109,7 +122,8 @@ Result<Buffer> ChunkIo::ReadRows(const Geometry& geometry, const CodecPipeline& 
                         cache_.GetOrDecode(key, shape.kept, [&](std::span<std::byte> out) {
                           return DecodeKept(pipeline, ref, shape, out);
                         }));
-    return chunk.bytes.Slice(static_cast<size_t>(row) * shape.kept_row_bytes, want);
+    if (auto rows = RowsOf(chunk, shape, row, count)) return std::move(*rows);
+    return Error{ErrorCode::kInternal, "a cached chunk is shorter than what was asked for"};
   }
   std::vector<std::byte> rows(want);
   ZN_RETURN_IF_ERROR(DecodeRowsKept(pipeline, ref, shape, row, count, rows));

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "room/open_store.h"
 #include "room/room_impl.h"
 #include "zn/engine/store.h"
 
@@ -35,7 +36,8 @@ std::string BootId() {
 class StoreImpl final : public Store {
  public:
   ~StoreImpl() override;
-  static Result<std::unique_ptr<Store>> Open(const std::string& directory, const StoreOptions& options);
+  static Result<std::unique_ptr<Store>> Open(const std::string& directory, const StoreOptions& options,
+                                             std::shared_ptr<FileSystem> disk);
 
   std::string directory() const override { return core_->directory; }
   std::string uuid() const override { return FormatUuid(core_->superblock.uuid); }
@@ -66,7 +68,7 @@ class StoreImpl final : public Store {
                                             const StatePtr& state);
   Result<> Replay();
   void Apply(const RefRecord& ref);
-  Result<> OpenParts(const StoreOptions& options);
+  Result<> OpenParts(const StoreOptions& options, std::shared_ptr<FileSystem> disk);
 
   std::shared_ptr<StoreCore> core_;
   File lock_;
@@ -110,7 +112,8 @@ class CreatingAppender final : public BulkAppender {
   std::unique_ptr<BulkAppender> inner_;
 };
 
-Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, const StoreOptions& options) {
+Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, const StoreOptions& options,
+                                               std::shared_ptr<FileSystem> disk) {
   auto store = std::make_unique<StoreImpl>();
   store->core_ = std::make_shared<StoreCore>();
   StoreCore& core = *store->core_;
@@ -155,28 +158,28 @@ Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, con
   core.superblock = *superblock;
   if (!options.read_only && core.superblock.read_only_features != 0)
     return Error{ErrorCode::kReadOnly, directory + " was written by a later version; this one may only read it"};
-  ZN_RETURN_IF_ERROR(store->OpenParts(options));
+  ZN_RETURN_IF_ERROR(store->OpenParts(options, std::move(disk)));
   return std::unique_ptr<Store>(std::move(store));
 }
 
-Result<> StoreImpl::OpenParts(const StoreOptions& options) {
+Result<> StoreImpl::OpenParts(const StoreOptions& options, std::shared_ptr<FileSystem> disk) {
   StoreCore& core = *core_;
   core.pool = std::make_unique<ThreadPool>(options.threads);
 
-  LocalLogOptions log_options;
+  LogOptions log_options;
   log_options.directory = core.directory + "/log";
   log_options.head_path = core.directory + "/head";
   log_options.quarantine = core.directory + "/quarantine";
   log_options.salt = core.superblock.record_salt;
   log_options.read_only = options.read_only;
-  ZN_ASSIGN_OR_RETURN(core.log, OpenLocalLog(log_options));
+  ZN_ASSIGN_OR_RETURN(core.log, OpenLog(disk, log_options));
 
-  LocalPackStoreOptions pack_options;
+  PackStoreOptions pack_options;
   pack_options.directory = core.directory + "/packs";
   pack_options.quarantine = log_options.quarantine;
   pack_options.salt = core.superblock.record_salt;
   pack_options.read_only = options.read_only;
-  ZN_ASSIGN_OR_RETURN(core.packs, OpenLocalPackStore(pack_options));
+  ZN_ASSIGN_OR_RETURN(core.packs, OpenPackStore(disk, pack_options));
 
   ChunkCache::Options cache_options;
   cache_options.directory = core.directory + "/cache";
@@ -419,8 +422,17 @@ Store::Stats StoreImpl::stats() const {
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const StoreOptions& options) {
-  return StoreImpl::Open(directory, options);
+  return StoreImpl::Open(directory, options, LocalFileSystem());
 }
+
+namespace internal {
+
+Result<std::unique_ptr<Store>> OpenStoreOn(std::shared_ptr<FileSystem> disk, const std::string& directory,
+                                           const StoreOptions& options) {
+  return StoreImpl::Open(directory, options, std::move(disk));
+}
+
+}  // namespace internal
 
 Result<> ValidateRoomName(std::string_view name) {
   const auto allowed = [](char c) {
