@@ -124,8 +124,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", ZN_VERSION);
   app.option_defaults()->always_capture_default();
   app.add_option("--store", options.store, "Directory of the store")
-      ->envname("ZNDRAW_STORAGE_PATH")
-      ->required();
+      ->envname("ZNDRAW_STORAGE_PATH");
   app.add_option("--port", options.http.port, "TCP port; 0 takes a free one and logs it");
   app.add_option("--address", options.http.address, "IP address to listen on");
   app.add_flag("--insecure-bind", options.insecure_bind,
@@ -163,6 +162,8 @@ int main(int argc, char** argv) {
     int status = app.exit(error);
     return status == 0 ? 0 : 2;
   }
+  if (options.store.empty())
+    return Fail(2, "name the store: --store DIR, or ZNDRAW_STORAGE_PATH in the environment");
   if (std::getenv("ZNDRAW_REDIS_URL"))
     return Fail(
         1, "ZNDRAW_REDIS_URL is set, but control state in Redis is not supported yet: unset it");

@@ -191,7 +191,8 @@ HeadResult ParseRequestHead(std::string_view bytes, Request* r) {
   }
   if (std::memcmp(p, "HTTP/", 5) != 0 || p[6] != '.' || p[8] != '\r' || p[9] != '\n')
     return Refuse(400, "bad HTTP version");
-  if (p[5] != '1' || (p[7] != '0' && p[7] != '1')) return Refuse(505, "HTTP/1.1 is spoken here");
+  if (p[5] != '1' || (p[7] != '0' && p[7] != '1'))
+    return Refuse(505, "this server speaks version 1.1 of HTTP");
   r->http10 = p[7] == '0';
   r->keep_alive = !r->http10;
   p += 10;
@@ -226,7 +227,7 @@ HeadResult ParseRequestHead(std::string_view bytes, Request* r) {
       return Refuse(status, reason);
   }
   if (framing.has_encoding && (framing.has_length || r->http10))
-    return Refuse(400, "Transfer-Encoding with Content-Length or HTTP/1.0");
+    return Refuse(400, "Transfer-Encoding together with Content-Length, or before version 1.1");
   if (!framing.has_host && !r->http10) return Refuse(400, "Host is missing");
 
   r->target = target;
