@@ -315,6 +315,10 @@ Result<RowMap> MatchRows(const File& file, const Element& element, const Element
                          int64_t frames, bool by_index, std::vector<Warning>& warnings) {
   RowMap map;
   int64_t rows = element.samples();
+  if (&element == &axis) {
+    map.limit = std::min(rows, frames);
+    return map;
+  }
   if (element.step.given && element.step.values && !by_index &&
       element.step.values->rows() != rows) {
     // Which rows the steps belong to is known for the first ones only.
@@ -326,7 +330,7 @@ Result<RowMap> MatchRows(const File& file, const Element& element, const Element
     rows = common;
   }
   map.limit = std::min(rows, frames);
-  if (by_index || &element == &axis) return map;
+  if (by_index) return map;
   if (!element.step.given || !axis.step.given) {
     if (rows == frames) return map;
     warnings.push_back({element.path, "has " + std::to_string(rows) + " rows for " +
