@@ -14,8 +14,11 @@ import numpy as np
 
 from support import extxyz, h5md, zn
 
-# field -> why a reader sees it otherwise than we serve it; compared without it. "*" is every file.
+# File -> field -> why a reader sees it otherwise than we serve it; compared without that field.
 DIFFERENCES = {}
+ASE_DIFFERENCES = {
+    "extxyz/chemfiles_extended.xyz": {"arrays.bool": "ASE takes t, tRUE and TRUE for false; the grammar has them"},
+}
 
 
 def files():
@@ -35,7 +38,7 @@ def same(got, want, rtol):
         return isinstance(got, (list, np.ndarray)) and len(got) == len(want) and \
             all(same(g, w, rtol) for g, w in zip(got, want))
     got, want = np.asarray(got), np.asarray(want)
-    if got.dtype.kind == "O" or want.dtype.kind in "US":
+    if got.dtype.kind in "OUS" or want.dtype.kind in "OUS":
         return got.tolist() == want.tolist()
     if got.shape != want.shape:
         return False
@@ -55,7 +58,7 @@ class Samples(zn.StoreCase):
         super().setUpClass()
         cls.rooms, cls.failed = {}, {}
         for number, (name, want) in enumerate(files()):
-            groups = list(want.get("groups") or [])
+            groups = list(want["groups"]) if isinstance(want.get("groups"), dict) else []
             for group in groups if len(groups) > 1 else [None]:
                 room = f"r{number}" + (f"-{group}" if group else "")
                 code, output = zn.import_file(cls.store, room, zn.SHARED / name,
@@ -83,7 +86,8 @@ class Samples(zn.StoreCase):
         def check(name, group, room, want):
             n_atoms = self.server.room(room, "/frames", data="positions", format="columns").columns().n_atoms
             described = want
-            if "groups" in want:
+            grouped = isinstance(want.get("groups"), dict)  # particle groups of an H5MD file
+            if grouped:
                 described = want["groups"][group or next(iter(want["groups"]))]
             if "frames" in described:
                 self.assertEqual(len(n_atoms), described["frames"])
@@ -95,7 +99,7 @@ class Samples(zn.StoreCase):
             positions = [p for p in self.server.room(room, "/frames", data="positions", format="columns").columns().rows(
                 "arrays.positions") if len(p)]
             scale = 1.0
-            if "groups" in want:
+            if grouped:
                 scale = h5md.FACTORS[described["elements"]["position"].get("unit")]
             if "first_position" in described and "id" not in described.get("elements", {}):
                 np.testing.assert_allclose(positions[0][0], np.array(described["first_position"]) * scale, rtol=1e-6)
@@ -114,7 +118,7 @@ class Samples(zn.StoreCase):
             known = {f["name"] for f in self.server.fields(room)}
             for kind, table, sums in (("arrays.", extxyz.COLUMNS, want.get("column_sums", {})),
                                       ("info.", extxyz.KEYS, want.get("info_sums", {}))):
-                for key, total in sums.items():
+                for key, total in sums.items() if "kv_edge_cases" not in name else ():  # its columns share fields
                     field = table.get(key, kind + key)
                     if key in ("Lattice", "stress", "virial") or field not in known:
                         continue  # renamed or rearranged: compared value by value below
@@ -124,12 +128,12 @@ class Samples(zn.StoreCase):
                     self.assertTrue(math.isclose(got, total, rel_tol=1e-9, abs_tol=1e-7), f"{field}: {got}, not {total}")
         self.each(check)
 
-    def compare(self, room, name, frames, rtol):
+    def compare(self, room, name, frames, rtol, differences=DIFFERENCES):
         got = []
         for begin in range(0, len(frames), 250):
             got += self.server.room(room, "/frames", indices=f"{begin}:{begin + 250}").frames()
         self.assertEqual(len(got), len(frames))
-        ignored = set(DIFFERENCES.get("*", {})) | set(DIFFERENCES.get(name, {}))
+        ignored = set(differences.get(name, {}))
         for k, (g, w) in enumerate(zip(got, frames)):
             missing = set(w) - set(g) - ignored
             extra = set(g) - set(w) - ignored
@@ -159,7 +163,7 @@ class Samples(zn.StoreCase):
                     frame.pop(field, None)
                     if field in plain:
                         frame[field] = plain[field]
-            self.compare(room, name, frames, rtol=1e-15)
+            self.compare(room, name, frames, rtol=1e-15, differences=ASE_DIFFERENCES)
         self.each(check)
 
     @zn.needs_shared
@@ -220,7 +224,8 @@ class Samples(zn.StoreCase):
                     if row is not None:
                         self.assertTrue(same(row, frames[k][field], 0), f"columns: {field} of frame {k}")
                 for k in have:
-                    self.assertTrue(same(from_json(texts[k][field]), jsonable(frames[k][field]), 0),
+                    # Shortest round trip is that of the field's own dtype: 0.1 is the text of float32's 0.1.
+                    self.assertTrue(same(typed(from_json(texts[k][field]), frames[k][field]), frames[k][field], 0),
                                     f"json: {field} of frame {k}: {texts[k][field]!r:.200}")
                 if not isinstance(frames[have[0]][field], (np.ndarray, np.generic)):
                     continue
@@ -285,12 +290,11 @@ def from_json(value):
     return special.get(value, value) if isinstance(value, str) else value
 
 
-def jsonable(value):
-    if isinstance(value, (np.ndarray, np.generic)):
-        return jsonable(value.tolist())
-    if isinstance(value, list):
-        return [jsonable(v) for v in value]
-    return value
+def typed(value, like):
+    if not isinstance(like, (np.ndarray, np.generic)):
+        return value
+    # JSON has no shape for what is empty.
+    return np.asarray(value, like.dtype).reshape(like.shape) if like.size == 0 else np.asarray(value, like.dtype)
 
 
 class OwnSamples(zn.StoreCase):

@@ -17,12 +17,12 @@ COLUMNS = {"species": "arrays.numbers", "Z": "arrays.numbers", "pos": "arrays.po
            "velo": "arrays.velocities", "mass": "arrays.masses", "masses": "arrays.masses", "tags": "arrays.tags",
            "initial_charges": "arrays.initial_charges", "initial_magmoms": "arrays.initial_magmoms",
            "charge": "calc.charges", "magmoms": "calc.magmoms", "forces": "calc.forces", "force": "calc.forces"}
-KEYS = {"energy": "calc.energy", "free_energy": "calc.free_energy", "dipole": "calc.dipole", "step": "step",
-        "time": "time"}
+KEYS = {"energy": "calc.energy", "free_energy": "calc.free_energy", "dipole": "calc.dipole"}
 
 
 def open_text(path):
-    head = open(path, "rb").read(6)
+    with open(path, "rb") as file:
+        head = file.read(6)
     if head[:2] == b"\x1f\x8b":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline=None)
     if head[:3] == b"BZh":
@@ -130,7 +130,7 @@ def raw_frame(comment, rows):
         elif kind == "S":
             values = [c[0] if width == 1 else c for c in cells]
         else:
-            read = {"R": lambda c: float(re.sub("[dD]", "e", c)), "I": int, "L": lambda c: c in ("T", "true", "True", "TRUE")}[kind]
+            read = {"R": lambda c: float(re.sub("[dD]", "e", c)), "I": int, "L": lambda c: {"t": True, "true": True, "f": False, "false": False}[c.lower()]}[kind]
             values = np.array([[read(c) for c in row] for row in cells], {"R": float, "I": int, "L": bool}[kind])
             values = values.reshape((n,) if width == 1 else (n, width))
         frame[COLUMNS.get(name, f"arrays.{name}")] = values
@@ -154,7 +154,8 @@ def raw_frame(comment, rows):
 
 
 def ase_frames(path):
-    """What ASE's reader makes of the file. ASE knows no absence: an all-zero cell means that the frame has none."""
+    """What ASE's reader makes of the file. ASE knows no absence: an all-zero cell means that the frame has none. It reads
+    every logical word but T and True as false."""
     frames = []
     # ASE tells compression by the file's ending only.
     with open_text(path) as file:

@@ -51,6 +51,8 @@ class Element:
         n = len(self.values)
         if n == 1 and frames > 1:
             return [0] * frames
+        if (self.steps is None or steps is None) and n != frames:
+            return [None] * frames  # nothing says which frames they are
         if self.steps is None or steps is None:
             return [k if k < n else None for k in range(frames)]
         # Files that were written in batches may have fewer steps than rows: then rows are frames.
@@ -184,11 +186,20 @@ def h5md(f, group):
                 target = f"{element.origin}.{name}"
             put(target or f"info.{name}", element, False, FACTORS[element.unit])
 
-    if steps is not None and not zn and "asebytes" not in f:
-        for k in range(frames):
-            result[k]["step"] = steps[k]
-    if position.times is not None and not zn and "asebytes" not in f:
-        unit = text(particles["position/time"].attrs.get("unit"))
-        for k in range(frames):
-            result[k]["time"] = position.times[k] * FACTORS[unit]
+    if "connectivity" in f and "bonds" in f["connectivity"]:
+        bonds = f["connectivity/bonds"]
+        reference = bonds.attrs.get("particles_group")
+        if reference is None or f[reference].name == f"/particles/{group}":
+            # Bonds are between ids, which count from one here; ours are between rows.
+            for frame in result:
+                frame["connectivity"] = bonds[()] - (1 if "id" in particles else 0)
+
+    unit = text(particles["position/time"].attrs.get("unit")) if position.times is not None else None
+    for name, values, factor in (("step", steps, 1), ("time", position.times, FACTORS[unit])):
+        if values is not None:
+            values = list(values)
+            while len(values) < frames:  # written in batches, the last of which is missing: its increment goes on
+                values.append(2 * values[-1] - values[-2])
+            for k in range(frames):
+                result[k][name] = values[k] * factor
     return result

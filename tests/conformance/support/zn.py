@@ -108,17 +108,20 @@ class Columns:
         """One value a frame; None where the field is absent."""
         field = self.fields[name]
         present = field["present"]
-        present = [True] * self.n_frames if present is None else [b != 0 for b in bytes(present)]
+        present = [True] * self.n_frames if present is None else (self.array(present) != 0).tolist()
         data = field["data"]
         if isinstance(data, list):
             values = iter(data)
             return [next(values) if p else None for p in present]
         array = np.frombuffer(data, field["dtype"]).reshape(field["shape"])
+        # Rows of a ragged field: a length for each frame that has it.
+        lengths = iter(self.array(field["lengths"])) if field["kind"] == "ragged" else None
         rows, at = [], 0
         for p, n in zip(present, self.n_atoms):
             if not p:
                 rows.append(None)
-            elif field["kind"] == "atom":
+            elif field["kind"] in ("atom", "ragged"):
+                n = n if lengths is None else next(lengths)
                 rows.append(array[at:at + n])
                 at += n
             else:
