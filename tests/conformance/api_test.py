@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import socket
 import subprocess
 import threading
@@ -91,8 +92,8 @@ class Selections(Api):
         self.problem(self.get(f"/api/rooms/molecules/frames/{-n - 1}"), 404)
 
     def test_nonsense_is_400_and_named(self):
-        for text in ("a", "1:2:3:4", "1..2", "0x10", "1e3", "::0", "5:1:0", "1,,2", ",", "1 2", "--1", "+1", "1;2", "%00",
-                     "9" * 40, "0:" + "9" * 40, "1.5", "\u0661"):
+        for text in ("a", "1:2:3:4", "1..2", "0x10", "1e3", "::0", "5:1:0", "1,,2", ",", "1 2", "--1", "1;2", "%00", "1.5",
+                     "9" * 40, "0:" + "9" * 40, "\u0661"):
             body = self.problem(self.get(f"/api/rooms/molecules/frames?indices={quote(text, safe=':,%')}"), 400)
             self.assertIn("ind", body["detail"].lower() + body["title"].lower(), text)
 
@@ -300,6 +301,7 @@ class Formats(Api):
                 path = rng.choice(paths)
                 if client.request("GET", path).body != want[path]:
                     wrong.append(path)
+            client.close()
 
         threads = [threading.Thread(target=reader, args=(s,)) for s in range(16)]
         for t in threads:
@@ -481,7 +483,7 @@ class Hostile(Api):
                 self.assertTrue(closed, f"left open after {got[:100]!r}")
                 if got:
                     self.assertRegex(got.split(b"\r\n")[0], rb"^HTTP/1\.[01] (4\d\d|501|505) ")
-                self.assertEqual(got.count(b"HTTP/1."), 1 if got else 0, "a second request was answered")
+                self.assertLessEqual(len(re.findall(rb"HTTP/1\.[01] \d\d\d ", got)), 1, "a second request was answered")
         self.alive()
 
     def test_foreign_host_and_origin(self):
@@ -523,7 +525,7 @@ class Hostile(Api):
         head = f"Host: 127.0.0.1:{self.server.port}\r\n"
         got, _ = self.raw("".join(f"GET /api/rooms/alloy/frames/{i}?data=step&format=json HTTP/1.1\r\n{head}\r\n" for i in range(9)) +
                           f"GET /healthz HTTP/1.1\r\n{head}Connection: close\r\n\r\n")
-        steps = [int(line.split(b":")[1].strip(b"} ")) for line in got.split(b"\r\n") if line.startswith(b'{"step"')]
+        steps = [int(n) for n in re.findall(rb'\{"info.step":(\d+)\}', got)]
         self.assertEqual(steps, [2 * i for i in range(9)])
 
     def test_percent_encoding(self):
@@ -631,8 +633,8 @@ class Processes(zn.StoreCase):
         self.assertNotEqual(code, 124)
 
     def test_bad_arguments_are_named(self):
-        for program in ("zn-import", "zn-server"):
-            code, output = zn.run([zn.BIN / program, "--no-such-option"], seconds=30)
+        for program, rest in (("zn-import", [zn.DATA / "molecules.xyz", "--room", "r"]), ("zn-server", [])):
+            code, output = zn.run([zn.BIN / program, "--store", self.store, *rest, "--no-such-option"], seconds=30)
             self.assertGreater(code, 0)
             self.assertIn("no-such-option", output)
             code, output = zn.run([zn.BIN / program, "--help"], seconds=30)

@@ -108,7 +108,7 @@ class Columns:
         """One value a frame; None where the field is absent."""
         field = self.fields[name]
         present = field["present"]
-        present = [True] * self.n_frames if present is None else (self.array(present) != 0).tolist()
+        present = [True] * self.n_frames if present is None else [byte != 0 for byte in present]
         data = field["data"]
         if isinstance(data, list):
             values = iter(data)
@@ -222,6 +222,7 @@ class Server(Client):
     def stop(self):
         """The exit code after SIGTERM."""
         self.close()
+        self.log.close()
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -237,7 +238,6 @@ class Server(Client):
 
     def __exit__(self, *_):
         self.stop()
-        self.log.close()
 
 
 class StoreCase(unittest.TestCase):
