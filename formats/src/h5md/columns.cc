@@ -53,7 +53,19 @@ Result<bool> BatchBuilder::MakeAtoms(int index, Context& context, Column& column
     column.present.assign(count, 0);
     for (size_t f = 0; f < count; ++f) {
       int64_t first = plan_.first_rows[static_cast<size_t>(context.frames[f])];
-      if (first + context.n_atoms[f] > field.data->rows()) continue;
+      if (first + context.n_atoms[f] > field.data->rows()) {
+        // A key that later frames do not have ends early; positions and numbers every frame has.
+        bool needed = field.name == "arrays.positions" || field.name == "arrays.numbers";
+        if (context.n_atoms[f] > 0 && (needed || first < field.data->rows())) {
+          return Fail(ErrorCode::kCorrupt, field,
+                      "has " + std::to_string(field.data->rows()) + " rows, but frame " +
+                          std::to_string(context.frames[f]) + " should be in rows " +
+                          std::to_string(first) + " to " +
+                          std::to_string(first + context.n_atoms[f] - 1),
+                      "write the file again");
+        }
+        continue;
+      }
       column.present[f] = 1;
       for (int32_t i = 0; i < context.n_atoms[f]; ++i) rows.push_back(first + i);
     }

@@ -30,6 +30,11 @@ bool IsNumeric(const h5::Dataset& data) {
          data.dtype() != DType::kComplex128 && data.dtype() != DType::kFloat16;
 }
 
+// "{}" says nothing.
+std::string NoUnit(std::string attributes) {
+  return attributes == "{}" ? std::string() : std::move(attributes);
+}
+
 class Planner {
  public:
   Planner(const std::shared_ptr<const h5::File>& file, const ReadOptions& options,
@@ -52,10 +57,9 @@ class Planner {
     ZN_RETURN_IF_ERROR(AddConnectivity());
     ZN_RETURN_IF_ERROR(FindAtomCounts());
     if (without_unit_ > 0) {
-      plan_.warnings.push_back(
-          {"particles/" + tree_.group,
-           "names no units for " + std::to_string(without_unit_) +
-               " fields: their values are kept as they are, their unit is null"});
+      plan_.warnings.push_back({"particles/" + tree_.group,
+                                "names no units: the values of " + std::to_string(without_unit_) +
+                                    " of its fields are kept as they are, their unit is null"});
     }
     if (options_.unwrap && (plan_.image < 0 || plan_.positions < 0 || plan_.cell < 0)) {
       plan_.warnings.push_back({"particles/" + tree_.group,
@@ -229,7 +233,7 @@ class Planner {
       return;
     }
     if (canonical->unit.empty() || canonical->unit == "1" || (ase_ && element.unit.empty())) {
-      field.attributes = UnitAttributes(field.name);
+      field.attributes = NoUnit(UnitAttributes(field.name));
       return;
     }
     if (element.unit.empty()) {
