@@ -42,7 +42,9 @@ std::optional<CachedChunk> ChunkTable::Find(const ChunkKey& key, bool count_miss
     return std::nullopt;
   }
   ++shard.hits;
-  entry->referenced = true;
+  // Written only when it changes: the entry's cache lines are then shared by all cores that read
+  // it.
+  if (!entry->referenced) entry->referenced = true;
   return entry->value;
 }
 

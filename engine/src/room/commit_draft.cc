@@ -78,6 +78,9 @@ Result<> CommitDraft::Fold() {
 }
 
 Result<CommitDraft::Finished> CommitDraft::Finish() {
+  std::vector<std::pair<uint32_t, FrameId>> touched;
+  for (const Op& op : ops_)
+    if (const auto* splice = std::get_if<FieldSpliceOp>(&op)) touched.emplace_back(splice->field, splice->first);
   CommitRecord commit;
   commit.operation = operation_;
   commit.generation = state_.commit.generation + 1;
@@ -100,7 +103,7 @@ Result<CommitDraft::Finished> CommitDraft::Finish() {
   commit.ops_since_root = state_.ops_since_root;
   state_.commit_ref = append_(RecordType::kCommit, EncodeCommit(commit));
   state_.commit = CommitIdOf(commit.generation, state_.commit_ref.name);
-  return Finished{std::move(state_), std::move(commit)};
+  return Finished{std::move(state_), std::move(commit), std::move(touched)};
 }
 
 }  // namespace zn::internal

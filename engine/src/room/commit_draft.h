@@ -40,6 +40,7 @@ class CommitDraft {
   struct Finished {
     RoomState state;
     CommitRecord record;
+    std::vector<std::pair<uint32_t, FrameId>> touched;  // field and first id of every splice
   };
   Result<Finished> Finish();
 

@@ -7,22 +7,23 @@
 #include "room/room_impl.h"
 
 namespace zn::internal {
-namespace {
 
 /// A window of a field's grid and what its ids refer to now.
-struct Window {
+struct RoomImpl::Window {
   uint32_t field = 0;
   uint64_t first = 0, span = 0;
   std::vector<FieldTree::Found> runs;  // clipped to the window
 };
 
+namespace {
+
 // Fewer pieces than this cost reads little; more are merged. Windows of short chunks alone (appends) are merged at two.
 constexpr size_t kManyRuns = 8;
 
-bool WorthMerging(const Window& window, const Geometry& grid) {
+bool WorthMerging(const std::vector<FieldTree::Found>& runs, const Geometry& grid) {
   size_t present = 0;
   bool all_short = true;
-  for (const auto& run : window.runs) {
+  for (const auto& run : runs) {
     if (!run.entry.present()) continue;
     ++present;
     all_short &= run.entry.chunk_rows < static_cast<uint64_t>(grid.frames_per_chunk);
@@ -30,35 +31,36 @@ bool WorthMerging(const Window& window, const Geometry& grid) {
   return present >= kManyRuns || (present >= 2 && all_short);
 }
 
+/// The grid that a field's rows are merged to: its newest geometry of its own dtype and kind.
+const Geometry* GridOf(const FieldDescriptor& field, uint16_t* index = nullptr) {
+  for (size_t i = field.geometries.size(); i-- > 0;) {
+    if (field.geometries[i].dtype != field.dtype || field.geometries[i].kind != field.kind) continue;
+    if (index) *index = static_cast<uint16_t>(i);
+    return &field.geometries[i];
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 Result<int64_t> RoomImpl::Compact(int64_t max_chunks) {
   ZN_RETURN_IF_ERROR(CheckWritable({}));
   ZN_ASSIGN_OR_RETURN(const StatePtr state, Tip());
-  const RowReader reader(*core_, *state);
   std::vector<Window> windows;
+  const auto enough = [&] { return windows.size() >= static_cast<size_t>(max_chunks); };
   for (uint32_t field = 0; field < state->rows.size(); ++field) {
-    const FieldInfo& info = *state->table->all[field];
-    // The grid is that of the newest geometry of the field's own dtype.
-    const FieldDescriptor& d = info.descriptor;
-    const auto grid_of = [&](const Geometry& g) { return g.dtype == d.dtype && g.kind == d.kind; };
-    const auto grid = std::find_if(d.geometries.rbegin(), d.geometries.rend(), grid_of);
-    if (grid == d.geometries.rend()) continue;
+    const Geometry* grid = GridOf(state->table->all[field]->descriptor);
+    if (grid == nullptr) continue;
     const auto f = static_cast<uint64_t>(grid->frames_per_chunk);
-    Window window;
+    Window window{field, 0, f, {}};
     const auto close = [&] {
       // The last window waits until its ids are all given out.
-      if (window.first + f <= static_cast<uint64_t>(state->next_id) && WorthMerging(window, *grid) &&
-          windows.size() < static_cast<size_t>(max_chunks)) {
-        window.field = field;
-        window.span = f;
+      if (window.first + f <= static_cast<uint64_t>(state->next_id) && WorthMerging(window.runs, *grid) && !enough())
         windows.push_back(std::move(window));
-      }
-      window = Window();
+      window = Window{field, 0, f, {}};
     };
     ZN_RETURN_IF_ERROR(state->rows[field].ForEach(*core_, 0, state->rows[field].span(),
-                                                  [&](uint64_t start, uint64_t span, const FieldEntry& entry) {
-      FieldEntry rest = entry;
+                                                  [&](uint64_t start, uint64_t span, FieldEntry entry) {
       while (span > 0) {
         const uint64_t grid_start = start / f * f;
         if (!window.runs.empty() && window.first != grid_start) close();
@@ -66,17 +68,58 @@ Result<int64_t> RoomImpl::Compact(int64_t max_chunks) {
         // Whole windows in one run are as they should be.
         if (n < f) {
           window.first = grid_start;
-          window.runs.push_back({start, n, rest});
+          window.runs.push_back({start, n, entry});
         }
         start += n;
         span -= n;
-        rest = rest.SliceFrom(n);
+        entry = entry.SliceFrom(n);
       }
-      return windows.size() < static_cast<size_t>(max_chunks);
+      return !enough();
     }));
     if (!window.runs.empty()) close();
   }
+  return Merge(state, std::move(windows));
+}
+
+size_t RoomImpl::touched_rows() const {
+  const std::lock_guard lock(touched_mutex_);
+  return touched_.size();
+}
+
+Result<int64_t> RoomImpl::CompactTouched(int64_t max_chunks) {
+  ZN_RETURN_IF_ERROR(CheckWritable({}));
+  ZN_ASSIGN_OR_RETURN(const StatePtr state, Tip());
+  std::vector<Window> windows;
+  while (windows.size() < static_cast<size_t>(max_chunks)) {
+    std::pair<uint32_t, FrameId> row;
+    uint64_t f = 1;
+    const Geometry* grid = nullptr;
+    {
+      const std::lock_guard lock(touched_mutex_);
+      if (touched_.empty()) break;
+      row = *touched_.begin();
+      if (row.first < state->rows.size()) grid = GridOf(state->table->all[row.first]->descriptor);
+      if (grid) f = static_cast<uint64_t>(grid->frames_per_chunk);
+      const uint64_t end = static_cast<uint64_t>(row.second) / f * f + f;
+      // All of one window's rows are looked at together. A window at the end comes again when it has filled.
+      touched_.erase(touched_.begin(), touched_.lower_bound({row.first, static_cast<FrameId>(end)}));
+    }
+    if (grid == nullptr) continue;
+    Window window{row.first, static_cast<uint64_t>(row.second) / f * f, f, {}};
+    if (window.first + f > static_cast<uint64_t>(state->next_id)) continue;
+    ZN_RETURN_IF_ERROR(state->rows[row.first].ForEach(*core_, window.first, window.first + f,
+                                                      [&](uint64_t start, uint64_t span, const FieldEntry& entry) {
+                                                        window.runs.push_back({start, span, entry});
+                                                        return true;
+                                                      }));
+    if (WorthMerging(window.runs, *grid)) windows.push_back(std::move(window));
+  }
+  return Merge(state, std::move(windows));
+}
+
+Result<int64_t> RoomImpl::Merge(const StatePtr& state, std::vector<Window> windows) {
   if (windows.empty()) return 0;
+  const RowReader reader(*core_, *state);
 
   struct Merged {
     Window window;
@@ -86,10 +129,8 @@ Result<int64_t> RoomImpl::Compact(int64_t max_chunks) {
   for (Window& window : windows) {
     const FieldInfo& info = *state->table->all[window.field];
     const FieldDescriptor& d = info.descriptor;
-    size_t index = d.geometries.size();
-    while (index-- > 0)
-      if (d.geometries[index].dtype == d.dtype && d.geometries[index].kind == d.kind) break;
-    const Geometry& g = d.geometries[index];
+    uint16_t index = 0;
+    const Geometry& g = *GridOf(d, &index);
     std::vector<SourceRow> rows(window.span);
     std::vector<std::string> texts(g.dtype == DType::kJson ? window.span : 0);
     std::vector<Row> keep(window.span);
@@ -113,8 +154,8 @@ Result<int64_t> RoomImpl::Compact(int64_t max_chunks) {
     }
     Result<PreparedChunk> chunk =
         g.dtype == DType::kJson
-            ? PrepareTextChunk(*core_, g, static_cast<uint16_t>(index), *info.pipelines[index], texts)
-            : PrepareChunk(*core_, g, static_cast<uint16_t>(index), *info.pipelines[index], rows);
+            ? PrepareTextChunk(*core_, g, index, *info.pipelines[index], texts)
+            : PrepareChunk(*core_, g, index, *info.pipelines[index], rows);
     if (!chunk) return std::move(chunk).error().Context("field " + d.name);
     merged.push_back({std::move(window), std::move(*chunk)});
   }

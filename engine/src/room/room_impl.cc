@@ -158,6 +158,7 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
   CommitInfo info;
   StatePtr next;
   Ticket ticket;
+  std::vector<std::pair<uint32_t, FrameId>> touched;
   {
     const std::lock_guard lock(write_mutex_);
     ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
@@ -186,6 +187,7 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
     }));
     finished->state.position = {core_->epoch, core_->log->SequenceOf(ticket)};
     finished->state.ticket = ticket;
+    touched = std::move(finished->touched);
     next = std::make_shared<const RoomState>(std::move(finished->state));
     const std::lock_guard head_lock(head_mutex_);
     tip_ = next;
@@ -194,6 +196,11 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
   }
   ZN_RETURN_IF_ERROR(core_->log->Wait(ticket));
   core_->commits.fetch_add(1, std::memory_order_relaxed);
+  if (operation != Operation::kMaintenance) {
+    const std::lock_guard lock(touched_mutex_);
+    for (const auto& row : touched)
+      if (touched_.size() < kMaxTouched) touched_.insert(row);
+  }
   info.commit = next->commit;
   info.position = next->position;
   info.frames = next->frames();

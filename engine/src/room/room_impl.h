@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,9 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   Result<std::unique_ptr<BulkAppender>> StartBulkAppend(const BulkAppender::Options& options) override;
   Result<> SetModel(const RoomModel& model, const CommitContext& context) override;
   Result<int64_t> Compact(int64_t max_chunks) override;
+  /// As Compact, but looks only at windows that were written to since the last call: for the store's own thread.
+  Result<int64_t> CompactTouched(int64_t max_chunks);
+  size_t touched_rows() const;
 
   /// The newest sequenced state: what a writer prepares on. Loads the room at first use.
   Result<StatePtr> Tip() const;
@@ -108,6 +112,8 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   Result<CommitInfo> Unchanged(const RoomState& state, std::span<const FrameId> ids) const;
   Result<> CheckWritable(const CommitContext& context) const;
   Result<> CheckInRoom(const RoomState& state, FrameId id) const;
+  struct Window;
+  Result<int64_t> Merge(const StatePtr& state, std::vector<Window> windows);
   Result<> WaitDurable(const RoomState& state) const;
   void Publish(StatePtr state);
   Result<StatePtr> LoadCommit(const CommitId& commit) const;
@@ -124,6 +130,11 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   RefRecord ref_;                  // guarded by head_mutex_
   mutable std::deque<StatePtr> old_states_;  // guarded by head_mutex_: a few that At() loaded
   std::atomic<uint64_t> head_generation_{0};
+
+  // Rows written since the last CompactTouched, for it to look at; beyond the bound a full Compact finds the rest.
+  static constexpr size_t kMaxTouched = 1 << 16;
+  mutable std::mutex touched_mutex_;
+  std::set<std::pair<uint32_t, FrameId>> touched_;  // guarded by touched_mutex_: field, id
 };
 
 /// Merges a batch's columns with a table's fields and encodes their rows into short chunks (at most F rows each). Blocks

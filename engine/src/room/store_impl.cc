@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <fstream>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -78,6 +80,13 @@ class StoreImpl final : public Store {
   std::map<uint64_t, std::string> names_;                       // guarded by mutex_: by incarnation
   std::set<std::string> reserved_;                              // guarded by mutex_
   std::mutex refresh_mutex_;
+
+  /// Merges what edits and appends leave in pieces, while the store is open for writing.
+  void Maintain();
+  std::mutex maintenance_mutex_;
+  std::condition_variable maintenance_wake_;
+  bool closing_ = false;  // guarded by maintenance_mutex_
+  std::thread maintenance_;
 };
 
 /// The appender of a room that appears with its first commit.
@@ -127,8 +136,10 @@ Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, con
       return Error{ErrorCode::kNotFound, directory + " is not a ZnStore (it has no superblock)"};
     ZN_RETURN_IF_ERROR(MakeDirectory(directory));
     ZN_ASSIGN_OR_RETURN(const auto entries, ListDirectory(directory));
+    // What a process that was killed while it made the store leaves behind.
+    const std::set<std::string, std::less<>> own = {"lock", "log", "packs", "incoming", "cache", "quarantine"};
     for (const std::string& entry : entries)
-      if (entry != "lock" && entry != "log" && entry != "packs" && entry.rfind("superblock", 0) != 0)
+      if (!own.contains(entry) && entry.rfind("superblock", 0) != 0)
         return Error{ErrorCode::kInvalidArgument,
                      directory + " is not empty and not a ZnStore; name another directory"};
   }
@@ -207,7 +218,30 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, std::shared_ptr<FileS
     append(RecordType::kEpoch, epoch.Take());
     return {};
   }));
-  return core.log->Wait(ticket);
+  ZN_RETURN_IF_ERROR(core.log->Wait(ticket));
+  if (options.background_maintenance) maintenance_ = std::thread([this] { Maintain(); });
+  return {};
+}
+
+void StoreImpl::Maintain() {
+  // Rarely enough to cost little, often enough that reads stay short of many pieces.
+  constexpr std::chrono::milliseconds kPause(500);
+  constexpr size_t kTouchedRows = 64;
+  constexpr int64_t kChunksAtOnce = 16;
+  for (;;) {
+    {
+      std::unique_lock lock(maintenance_mutex_);
+      if (maintenance_wake_.wait_for(lock, kPause, [&] { return closing_; })) return;
+    }
+    std::vector<std::shared_ptr<RoomImpl>> rooms;
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [name, room] : rooms_)
+        if (room->touched_rows() >= kTouchedRows) rooms.push_back(room);
+    }
+    // What fails here fails the next commit too, and is reported there.
+    for (const auto& room : rooms) (void)room->CompactTouched(kChunksAtOnce);
+  }
 }
 
 void StoreImpl::Apply(const RefRecord& ref) {
@@ -272,6 +306,14 @@ Result<> StoreImpl::Refresh() { return core_->read_only ? Replay() : Result<>();
 
 StoreImpl::~StoreImpl() {
   if (!core_) return;
+  if (maintenance_.joinable()) {
+    {
+      const std::lock_guard lock(maintenance_mutex_);
+      closing_ = true;
+    }
+    maintenance_wake_.notify_all();
+    maintenance_.join();
+  }
   {
     const std::lock_guard lock(mutex_);
     rooms_.clear();

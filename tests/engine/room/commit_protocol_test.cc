@@ -56,6 +56,7 @@ Result<std::unique_ptr<Store>> Open(const std::shared_ptr<MemoryFileSystem>& dis
   StoreOptions options;
   options.create = true;
   options.threads = 1;
+  options.background_maintenance = false;
   options.clock = [] { return int64_t{7}; };
   return internal::OpenStoreOn(disk, directory, options);
 }

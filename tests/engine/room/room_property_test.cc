@@ -47,6 +47,7 @@ class History {
     StoreOptions options;
     options.create = true;
     options.threads = 1;
+    options.background_maintenance = false;
     options.clock = [this] { return ++now_; };
     auto store = internal::OpenStoreOn(disk_, directory_, options);
     ASSERT_TRUE(store) << store.error().message;

@@ -22,6 +22,8 @@ struct StoreOptions {
   bool read_only = false;  // no lock; follows the writer, also one in another process
   int threads = 0;         // of the pool for encoding and decoding; 0: one a core
   CacheOptions cache;
+  /// Merge short chunks and windows with many pieces on a thread of the store's own, in commits that change no version.
+  bool background_maintenance = true;
   /// Unix time in nanoseconds; tests pass their own.
   std::function<int64_t()> clock;
 };
