@@ -172,7 +172,9 @@ class Server(Client):
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"zn-server ended at its start: {self.logged()}")
+                logged = self.logged()
+                self.stop()
+                raise RuntimeError(f"zn-server ended at its start: {logged}")
             try:
                 if self.get("/readyz").status == 200:
                     return
