@@ -60,13 +60,13 @@ TEST(ParseSelection, WindowsAndPositionsAgreeWithTheWhole) {
       int64_t a = *rc::gen::inRange<int64_t>(0, n), b = *rc::gen::inRange<int64_t>(0, n);
       auto part =
           ParseSelection(std::to_string(a) + ":" + std::to_string(b) + (a <= b ? ":3" : ":-2"), n);
-      for (const Run& run : part->runs()) selection.Add(run);
+      for (const zn::server::Run& run : part->runs()) selection.Add(run);
     }
     std::vector<int64_t> all = Positions(selection);
     const int64_t width = *rc::gen::inRange<int64_t>(1, 20);
     std::vector<int64_t> joined;
     for (int64_t first = 0; first < selection.size(); first += width)
-      for (const Run& run : selection.Window(first, width))
+      for (const zn::server::Run& run : selection.Window(first, width))
         for (int64_t k = 0; k < run.count; ++k) joined.push_back(run.at(k));
     RC_ASSERT(joined == all);
     for (size_t k = 0; k < all.size(); ++k)
