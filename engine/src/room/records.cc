@@ -302,8 +302,8 @@ std::vector<std::byte> EncodeCommit(const CommitRecord& commit) {
   return out.Take();
 }
 
-Result<CommitRecord> DecodeCommit(std::span<const std::byte> bytes) {
-  ByteReader in(bytes);
+namespace {
+Result<CommitRecord> GetCommitHeader(ByteReader& in) {
   CommitRecord commit;
   if (!Begin(in)) return Malformed("commit");
   commit.operation = in.Get<Operation>();
@@ -316,10 +316,23 @@ Result<CommitRecord> DecodeCommit(std::span<const std::byte> bytes) {
   commit.ops_since_root = in.Get<uint32_t>();
   commit.actor = in.GetString();
   commit.message = in.GetString();
+  if (!in.ok() || commit.generation == 0) return Malformed("commit");
+  return commit;
+}
+}  // namespace
+
+Result<CommitRecord> DecodeCommitHeader(std::span<const std::byte> bytes) {
+  ByteReader in(bytes);
+  return GetCommitHeader(in);
+}
+
+Result<CommitRecord> DecodeCommit(std::span<const std::byte> bytes) {
+  ByteReader in(bytes);
+  ZN_ASSIGN_OR_RETURN(CommitRecord commit, GetCommitHeader(in));
   const auto ops = in.Get<uint32_t>();
   for (size_t i = 0; i < ops; ++i)
     if (!GetOp(in, commit.ops)) return Malformed("commit");
-  if (!in.ok() || in.remaining() != 0 || commit.generation == 0) return Malformed("commit");
+  if (!in.ok() || in.remaining() != 0) return Malformed("commit");
   return commit;
 }
 

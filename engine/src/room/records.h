@@ -127,6 +127,8 @@ std::vector<std::byte> EncodeRoot(const RootRecord& root);
 Result<RootRecord> DecodeRoot(std::span<const std::byte> bytes);
 std::vector<std::byte> EncodeCommit(const CommitRecord& commit);
 Result<CommitRecord> DecodeCommit(std::span<const std::byte> bytes);
+/// All but its operations: for walks along a history.
+Result<CommitRecord> DecodeCommitHeader(std::span<const std::byte> bytes);
 std::vector<std::byte> EncodeVersion(const VersionRecord& version);
 Result<VersionRecord> DecodeVersion(std::span<const std::byte> bytes);
 std::vector<std::byte> EncodeRef(const RefRecord& ref);

@@ -78,7 +78,7 @@ RoomInfo RoomImpl::info() const {
   if (head) {
     info.commit = head->commit;
     info.frames = head->frames();
-  } else if (const auto commit = ReadCommit(*core_, ref.commit)) {
+  } else if (const auto commit = ReadCommitHeader(*core_, ref.commit)) {
     info.commit = CommitIdOf(commit->generation, ref.commit.name);
     info.frames = commit->frames;
   }
@@ -119,7 +119,7 @@ Result<std::vector<CommitSummary>> RoomImpl::History(std::optional<CommitId> fro
   }
   std::vector<CommitSummary> history;
   for (RecordRef ref = state->commit_ref; ref && history.size() < limit;) {
-    ZN_ASSIGN_OR_RETURN(CommitRecord commit, ReadCommit(*core_, ref));
+    ZN_ASSIGN_OR_RETURN(CommitRecord commit, ReadCommitHeader(*core_, ref));
     history.push_back({CommitIdOf(commit.generation, ref.name), commit.operation, std::move(commit.actor),
                        std::move(commit.message), commit.time_ns, commit.frames});
     ref = commit.parent;

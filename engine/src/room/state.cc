@@ -167,6 +167,11 @@ Result<CommitRecord> ReadCommit(const NodeSource& source, const RecordRef& ref) 
   return DecodeCommit(bytes.bytes());
 }
 
+Result<CommitRecord> ReadCommitHeader(const NodeSource& source, const RecordRef& ref) {
+  ZN_ASSIGN_OR_RETURN(const Buffer bytes, source.ReadNode(ref));
+  return DecodeCommitHeader(bytes.bytes());
+}
+
 Result<RoomState> LoadState(const NodeSource& source, PipelineCache& pipelines, const RecordRef& ref) {
   ZN_ASSIGN_OR_RETURN(CommitRecord commit, ReadCommit(source, ref));
   ZN_ASSIGN_OR_RETURN(RoomState state, LoadRoot(source, pipelines, commit.root));
@@ -194,14 +199,14 @@ Result<RoomState> LoadState(const NodeSource& source, PipelineCache& pipelines, 
 
 Result<std::pair<RecordRef, CommitRecord>> FindGeneration(const NodeSource& source, RecordRef from,
                                                           uint64_t generation) {
-  ZN_ASSIGN_OR_RETURN(CommitRecord commit, ReadCommit(source, from));
+  ZN_ASSIGN_OR_RETURN(CommitRecord commit, ReadCommitHeader(source, from));
   while (commit.generation > generation) {
     const uint64_t before = commit.generation;
     // The skip is taken when it does not overshoot, and its neighbour's would not get further.
     const uint64_t skip = SkipGeneration(commit.generation);
     from = commit.skip && skip >= generation ? commit.skip : commit.parent;
     if (!from) break;
-    ZN_ASSIGN_OR_RETURN(commit, ReadCommit(source, from));
+    ZN_ASSIGN_OR_RETURN(commit, ReadCommitHeader(source, from));
     if (commit.generation >= before) return BadOp("generations");
   }
   if (commit.generation != generation)

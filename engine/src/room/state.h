@@ -72,8 +72,10 @@ Result<> ApplyOp(const NodeSource& source, PipelineCache& pipelines, RoomState& 
 Result<RoomState> LoadState(const NodeSource& source, PipelineCache& pipelines, const RecordRef& ref);
 
 Result<CommitRecord> ReadCommit(const NodeSource& source, const RecordRef& ref);
+/// Without its operations.
+Result<CommitRecord> ReadCommitHeader(const NodeSource& source, const RecordRef& ref);
 
-/// The record of the ancestor (or self) of `from` with this generation, by skip references.
+/// The record (without operations) of the ancestor (or self) of `from` with this generation, by skip references.
 Result<std::pair<RecordRef, CommitRecord>> FindGeneration(const NodeSource& source, RecordRef from,
                                                           uint64_t generation);
 
