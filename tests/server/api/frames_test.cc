@@ -56,7 +56,8 @@ TEST_F(ApiTest, ColumnsJoinRowsWithoutPadding) {
   EXPECT_FLOAT_EQ(Values<float>(positions)[0], 300);
   const json& energy = columns["fields"]["calc.energy"];
   EXPECT_EQ(energy["shape"], (json{1}));
-  EXPECT_EQ(energy["present"].get_binary(), (std::vector<uint8_t>{0, 1, 0}));
+  const std::vector<uint8_t> present = energy["present"].get_binary();
+  EXPECT_EQ(present, (std::vector<uint8_t>{0, 1, 0}));
   EXPECT_EQ(columns["fields"]["info.name"]["data"], (json{"frame 3", "frame 0", "frame 1"}));
 }
 
@@ -85,7 +86,7 @@ TEST(NpyHeader, IsNumPysAndAligned) {
   std::string header = NpyHeader("<f8", Shape{3});
   EXPECT_EQ(header.size() % 64, 0u);
   EXPECT_EQ(header.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
-  EXPECT_EQ(header.substr(10, 58), "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }");
+  EXPECT_EQ(header.substr(10, 57), "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }");
   EXPECT_EQ(header.back(), '\n');
   EXPECT_NE(NpyHeader("<f8", Shape{}).find("'shape': (), }"), std::string::npos);
 }
@@ -229,7 +230,7 @@ TEST_F(ApiTest, UnknownNamesAreErrorsWithNearMisses) {
        {"?dat=energy", "?format=pdf", "?indices=x", "?atoms=x", "?pad=maybe", "?version=1",
         "?data=a&data=b", "?data=energy&keys=cell", "?array_keys=int", "?data=%zz", "?at=never"})
     EXPECT_EQ(Get(std::string(kFrames) + query).status, 400) << query;
-  EXPECT_EQ(GetJson(std::string(kFrames) + "?dat=energy")["candidates"], json{"data"});
+  EXPECT_EQ(GetJson(std::string(kFrames) + "?dat=energy")["candidates"][0], "data");
 }
 
 // requests and httpx encode the commas of a list.

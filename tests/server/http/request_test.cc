@@ -20,7 +20,8 @@ TEST(RequestHead, ReadsWhatClientsSend) {
       "GET /api/rooms/md/frames/7?data=positions HTTP/1.1\r\nHost: localhost:5000\r\nAccept: "
       "*/*\r\n"
       "If-None-Match: \"a\"\r\nX-Other:\t two words \r\n\r\n";
-  HeadResult result = Parse(head + "next", &request);
+  const std::string received = head + "next";  // the request's views point into it
+  HeadResult result = Parse(received, &request);
   ASSERT_EQ(result.status, 0) << result.reason;
   EXPECT_EQ(result.size, head.size());
   EXPECT_EQ(request.method, Method::kGet);
