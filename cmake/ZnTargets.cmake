@@ -11,6 +11,9 @@ if(ZN_SANITIZE)
   target_compile_options(zn_options INTERFACE -fsanitize=${ZN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(zn_options INTERFACE -fsanitize=${ZN_SANITIZE})
 endif()
+if(ZN_FUZZ)
+  target_compile_options(zn_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # zn_test(NAME FOLDER LIBS...): one GoogleTest program of all *_test.cc in FOLDER, as ctest NAME.
 function(zn_test name folder)
