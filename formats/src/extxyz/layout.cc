@@ -54,10 +54,6 @@ bool IsRealField(std::string_view field) {
 }
 
 Result<std::string> FieldName(std::string_view prefix, std::string_view name) {
-  if (name.size() > 200) {
-    return Error{ErrorCode::kCorrupt,
-                 "the name " + std::string(name.substr(0, 40)) + "... has more than 200 bytes"};
-  }
   std::string json;
   AppendJsonString(name, json);  // replaces what is no UTF-8
   std::string field(prefix);
@@ -70,6 +66,12 @@ Result<std::string> FieldName(std::string_view prefix, std::string_view name) {
       if (json[i] == 'u') i += 4;
       field += '_';
     }
+  }
+  constexpr size_t kMaxBytes = 240;
+  if (field.size() > kMaxBytes) {
+    return Error{ErrorCode::kCorrupt, "the name " + field.substr(prefix.size(), 40) +
+                                          "... has more than " +
+                                          std::to_string(kMaxBytes - prefix.size()) + " bytes"};
   }
   return field;
 }
