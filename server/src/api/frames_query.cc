@@ -153,7 +153,11 @@ Answer<Format> NegotiateFormat(std::string_view accept) {
 }
 
 Answer<Snapshot> SnapshotAt(const Room& room, std::string_view at) {
-  if (at.empty()) return room.Head();
+  if (at.empty()) {
+    auto head = room.HeadOrError();
+    if (!head) return head.error();
+    return std::move(*head);
+  }
   auto commit = CommitId::Parse(at);
   if (!commit) return BadRequest("at: " + commit.error().message);
   auto snapshot = room.At(*commit);

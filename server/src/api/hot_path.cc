@@ -103,35 +103,43 @@ bool AcceptsHost(Service& service, HotState* state, const Request& request) {
 }  // namespace
 
 HotState::RoomEntry* HotState::FindRoom(const Store& store, std::string_view name) {
+  // The store's position covers rooms that come and go, the room's generation its commits.
   const Position position = store.position();
-  if (last_ && last_name_ == name && last_->checked == position) return last_;
-  std::string key(name);
-  auto room = store.OpenRoom(key);
+  if (last_ && last_name_ == name && last_->checked == position &&
+      last_->generation == last_->room->head_generation())
+    return last_;
+  last_ = nullptr;
+  last_name_ = name;
+  auto room = store.OpenRoom(last_name_);
   if (!room) {
-    rooms_.erase(key);
-    last_ = nullptr;
+    rooms_.erase(last_name_);
     return nullptr;
   }
-  auto found = rooms_.find(key);
-  if (found == rooms_.end()) {
-    if (rooms_.size() >= kMaxRooms) rooms_.clear();
-    found = rooms_.emplace(key, std::make_unique<RoomEntry>()).first;
-  }
-  RoomEntry* entry = found->second.get();
-  Snapshot head = (*room)->Head();
-  if (head.identity() != entry->snapshot.identity()) {
-    bool same_fields = entry->snapshot && entry->snapshot.incarnation() == head.incarnation() &&
-                       entry->snapshot.fields() == head.fields();
+  const uint64_t generation = (*room)->head_generation();  // before the head: it is never newer
+  auto head = (*room)->HeadOrError();
+  if (!head) return nullptr;
+  if (rooms_.size() >= kMaxRooms && rooms_.count(last_name_) == 0) rooms_.clear();
+  std::unique_ptr<RoomEntry>& entry = rooms_[last_name_];
+  if (!entry) entry = std::make_unique<RoomEntry>();
+  if (head->identity() != entry->snapshot.identity()) {
+    bool same_fields = entry->snapshot && entry->snapshot.incarnation() == head->incarnation() &&
+                       entry->snapshot.fields() == head->fields();
     if (!same_fields) entry->plans.clear();
-    entry->incarnation = IncarnationText(head.incarnation());
-    entry->place_headers = "\r\n" + PlaceHeaders(head) + "Frame-Id: ";
-    entry->snapshot = std::move(head);
+    entry->incarnation = IncarnationText(head->incarnation());
+    entry->place_headers = "\r\n" + PlaceHeaders(*head) + "Frame-Id: ";
+    entry->snapshot = std::move(*head);
   }
   entry->room = std::move(*room);
   entry->checked = position;
-  last_ = entry;
-  last_name_ = std::move(key);
-  return entry;
+  entry->generation = generation;
+  entry->used = true;
+  last_ = entry.get();
+  return last_;
+}
+
+void HotState::Tidy() {
+  last_ = nullptr;
+  std::erase_if(rooms_, [](auto& item) { return !std::exchange(item.second->used, false); });
 }
 
 HotPlan* HotState::FindPlan(const Service& service, RoomEntry* room, const Request& request) {

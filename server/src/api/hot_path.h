@@ -39,7 +39,9 @@ class HotState final : public WorkerState {
   struct RoomEntry {
     std::shared_ptr<Room> room;
     Snapshot snapshot;
-    Position checked;           // the store's position when the snapshot was the newest
+    uint64_t generation = 0;    // the room's when the snapshot was the newest
+    Position checked;           // the store's when the room was found
+    bool used = true;           // since the last Tidy
     std::string incarnation;    // as text
     std::string place_headers;  // Zn-Commit, Zn-Position
     std::vector<std::unique_ptr<HotPlan>> plans;
@@ -48,6 +50,10 @@ class HotState final : public WorkerState {
   /// The room's newest snapshot; nullptr when there is no such room.
   RoomEntry* FindRoom(const Store& store, std::string_view name);
   HotPlan* FindPlan(const Service& service, RoomEntry* room, const Request& request);
+
+  /// Lets go of rooms that nobody asked for since the last call, and of the commits and chunks they
+  /// pin.
+  void Tidy();
 
   std::string good_host, good_origin;  // that passed CheckOrigin last
   std::vector<Row> rows;               // scratch

@@ -93,7 +93,7 @@ Answer<Reply> GetRoom(const Call& call) {
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {}));
   ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
   RoomInfo info = room->info();
-  Snapshot head = room->Head();
+  ZN_ASSIGN_OR_RETURN(Snapshot head, room->HeadOrError());
   info.frames = head.frames();  // both of one moment
   info.commit = head.commit();
   Reply reply = WithTag(Dump(RoomModelJson(info)), IncarnationText(info.incarnation));
@@ -143,7 +143,7 @@ Answer<Reply> GetCommits(const Call& call) {
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"limit", "after"}));
   ZN_ASSIGN_OR_RETURN(Page page, ParsePage(parameters));
   ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
-  Snapshot head = room->Head();
+  ZN_ASSIGN_OR_RETURN(Snapshot head, room->HeadOrError());
   std::optional<CommitId> from;
   if (!page.after.empty()) {
     auto id = CommitId::Parse(page.after);

@@ -7,6 +7,7 @@
 #include "api/rooms.h"
 #include "api/system.h"
 #include "http/query.h"
+#include "log.h"
 
 namespace zn::server {
 namespace {
@@ -101,6 +102,8 @@ std::optional<Problem> CheckOrigin(const ApiOptions& options, const Request& req
 
 std::unique_ptr<WorkerState> ApiHandler::NewWorkerState() { return std::make_unique<HotState>(); }
 
+void ApiHandler::Tidy(WorkerState* state) { static_cast<HotState*>(state)->Tidy(); }
+
 int ApiHandler::TryInline(const Request& request, const InlineContext& context) {
   return TryHotPath(*service_, request, context);
 }
@@ -157,6 +160,12 @@ Answer<Reply> ApiHandler::Dispatch(const OwnedRequest& owned) {
 Reply ApiHandler::Handle(const OwnedRequest& owned) {
   Answer<Reply> answer = Dispatch(owned);
   Reply reply = answer ? std::move(*answer) : Reply::Of(answer.error(), owned.request.path);
+  if (reply.status >= 500)
+    LogLine(spdlog::level::err, "request failed",
+            {{"method", owned.request.method_text},
+             {"target", Redact(owned.request.target)},
+             {"status", std::to_string(reply.status)},
+             {"detail", answer ? "" : answer.error().detail}});
   std::string cors = CorsHeaders(service_->options, owned.request);
   // Which representation a reply is depends on these, whatever the outcome.
   if (reply.status == 200 || reply.status == 304)

@@ -38,6 +38,7 @@ class ApiHandler final : public Handler {
  public:
   explicit ApiHandler(Service* service) : service_(service) {}
   std::unique_ptr<WorkerState> NewWorkerState() override;
+  void Tidy(WorkerState* state) override;
   int TryInline(const Request& request, const InlineContext& context) override;
   Reply Handle(const OwnedRequest& request) override;
 

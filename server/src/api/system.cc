@@ -35,7 +35,7 @@ Answer<Reply> GetReady(const Call& call) {
     if (info.frames == 0) continue;
     auto read = [&]() -> Result<> {
       ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.store->OpenRoom(info.name));
-      Snapshot snapshot = room->Head();
+      ZN_ASSIGN_OR_RETURN(Snapshot snapshot, room->HeadOrError());
       if (snapshot.frames() == 0) return {};
       ZN_ASSIGN_OR_RETURN(FrameId id, snapshot.IdAt(0));
       ZN_ASSIGN_OR_RETURN(int32_t atoms, snapshot.AtomCount(id));

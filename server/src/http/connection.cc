@@ -1,6 +1,7 @@
 #include "http/connection.h"
 
 #include <cstring>
+#include <exception>
 
 namespace zn::server {
 
@@ -230,8 +231,12 @@ void Connection::Dispatch() {
   state_ = State::kWorking;
   deadline_ms_ = 0;
   worker_.run_on_pool([self = shared_from_this(), request = request_]() mutable {
-    auto reply =
-        std::make_shared<Reply>(Finish(request->request, self->worker_.handler->Handle(*request)));
+    auto reply = std::make_shared<Reply>();
+    try {
+      *reply = Finish(request->request, self->worker_.handler->Handle(*request));
+    } catch (const std::exception& error) {  // std::bad_alloc, above all
+      *reply = Reply::Of(Problem(500, "internal", error.what()), request->request.path);
+    }
     PostBack(std::move(self), [reply](Connection& c) { c.OnReply(std::move(*reply)); });
   });
   // Replies to requests before this one leave while it is worked on.
@@ -295,7 +300,12 @@ void Connection::Produce() {
   producing_ = true;
   worker_.run_on_pool([self = shared_from_this()]() mutable {
     auto pieces = std::make_shared<Pieces>();
-    auto more = std::make_shared<Result<bool>>(self->reply_->stream->Next(pieces.get()));
+    auto more = std::make_shared<Result<bool>>(false);
+    try {
+      *more = self->reply_->stream->Next(pieces.get());
+    } catch (const std::exception& error) {
+      *more = Error{ErrorCode::kInternal, error.what()};
+    }
     PostBack(std::move(self),
              [more, pieces](Connection& c) { c.OnProduced(std::move(*more), std::move(*pieces)); });
   });

@@ -57,6 +57,9 @@ class Handler {
   virtual ~Handler() = default;
   virtual std::unique_ptr<WorkerState> NewWorkerState() = 0;
 
+  /// On the thread of `state`, now and then: a time to let go of what was not used.
+  virtual void Tidy(WorkerState* state) { (void)state; }
+
   /// On an I/O thread: either appends the whole reply and returns its status, or returns 0 having
   /// done nothing. Must not wait for anything.
   virtual int TryInline(const Request& request, const InlineContext& context) = 0;

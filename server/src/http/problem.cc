@@ -1,5 +1,7 @@
 #include "http/problem.h"
 
+#include "zn/formats/text_writer.h"
+
 namespace zn::server {
 
 int HttpStatus(ErrorCode code) {
@@ -104,14 +106,36 @@ std::string_view ReasonPhrase(int status) {
 Problem::Problem(const Error& error)
     : status(HttpStatus(error.code)), type(ErrorCodeName(error.code)), detail(error.message) {}
 
+Problem Problem::With(std::string_view name, int64_t value) && {
+  extra.emplace_back(name, std::to_string(value));
+  return std::move(*this);
+}
+
+Problem Problem::With(std::string_view name, const std::vector<std::string>& values) && {
+  std::string list = "[";
+  for (const std::string& value : values) {
+    if (list.size() > 1) list += ',';
+    formats::AppendJsonString(value, list);
+  }
+  extra.emplace_back(name, list + "]");
+  return std::move(*this);
+}
+
 std::string Problem::ToJson(std::string_view instance) const {
-  nlohmann::json body = extra;
-  body["type"] = "urn:znstore:problem:" + type;
-  body["title"] = ReasonPhrase(status);
-  body["status"] = status;
-  body["detail"] = detail;
-  body["instance"] = instance;
-  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string out = "{\"type\":";
+  formats::AppendJsonString("urn:znstore:problem:" + type, out);
+  out += ",\"title\":";
+  formats::AppendJsonString(ReasonPhrase(status), out);
+  out += ",\"status\":" + std::to_string(status) + ",\"detail\":";
+  formats::AppendJsonString(detail, out);
+  out += ",\"instance\":";
+  formats::AppendJsonString(instance, out);
+  for (const auto& [name, value] : extra) {
+    out += ',';
+    formats::AppendJsonString(name, out);
+    out += ':' + value;
+  }
+  return out + "}";
 }
 
 }  // namespace zn::server

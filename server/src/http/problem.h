@@ -1,9 +1,10 @@
 // Errors as RFC 9457 problems, and the one table from the engine's error codes to HTTP statuses.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "zn/engine/error.h"
 
@@ -18,18 +19,17 @@ struct Problem {
   int status = 500;
   std::string type;    // the last part of the problem type: "not-found", "method-not-allowed"
   std::string detail;  // what went wrong with which argument, and what to do
-  nlohmann::json extra = nlohmann::json::object();  // "candidates", "latest", ...
-  std::string headers;                              // complete lines, e.g. "Allow: GET, HEAD\r\n"
+  /// Further members: name and JSON text. "candidates", "latest", ...
+  std::vector<std::pair<std::string, std::string>> extra;
+  std::string headers;  // complete lines, e.g. "Allow: GET, HEAD\r\n"
 
   Problem(int status_code, std::string type_name, std::string text)
       : status(status_code), type(std::move(type_name)), detail(std::move(text)) {}
   Problem(
       const Error& error);  // NOLINT: engine errors turn into problems wherever they are returned
 
-  Problem With(const char* name, nlohmann::json value) && {
-    extra[name] = std::move(value);
-    return std::move(*this);
-  }
+  Problem With(std::string_view name, int64_t value) &&;
+  Problem With(std::string_view name, const std::vector<std::string>& values) &&;
   /// `instance` is the path that was asked for.
   std::string ToJson(std::string_view instance) const;
 };

@@ -169,8 +169,8 @@ HeadResult ParseRequestHead(std::string_view bytes, Request* r) {
 
   const char* start = p;
   while (p < end && Is(*p, kToken)) ++p;
-  if (p == end)
-    return bytes.size() > 0 && p - start > 32 ? Refuse(400, "bad method") : HeadResult{-1};
+  if (p - start > 32) return Refuse(400, "bad method");
+  if (p == end) return {-1};
   if (*p != ' ' || p == start) {
     if (*p == '\r' && p + 1 == end && p == start) return {-1};
     return Refuse(400, "bad request line");

@@ -17,6 +17,7 @@ namespace zn::server {
 namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(250);
+constexpr uint64_t kTidyTicks = 40;
 
 std::string HttpDate() {
   char text[40];
@@ -114,6 +115,7 @@ class Thread {
       if (error) return;
       Refresh();
       for (Connection* connection : worker.connections) connection->CheckDeadline();
+      if (++ticks_ % kTidyTicks == 0) worker.handler->Tidy(worker.state.get());
       Tick();
     });
   }
@@ -155,6 +157,7 @@ class Thread {
   net::steady_timer retry_{worker.io};
   net::executor_work_guard<net::io_context::executor_type> guard_;
   std::atomic<int>* connections_ = nullptr;
+  uint64_t ticks_ = 0;
   std::thread thread_;
 };
 
