@@ -5,6 +5,7 @@
 #include <cstring>
 #include <set>
 
+#include "h5md/names.h"
 #include "zn/formats/fields.h"
 #include "zn/formats/text_writer.h"
 
@@ -14,16 +15,6 @@ namespace {
 // ASE's unit of time is Å·√(u/eV): one fs is this many of it, and v in Å/fs is v in ASE's units
 // times it.
 constexpr double kFemtosecondInAse = 0.09822694788464065;
-
-// Names that ZnH5MD and asebytes give ASE's.
-std::string AseName(const std::string& h5md) {
-  static const std::map<std::string, std::string> names = {
-      {"position", "positions"},     {"force", "forces"},    {"mass", "masses"},
-      {"charge", "charges"},         {"species", "numbers"}, {"velocity", "velocities"},
-      {"potential_energy", "energy"}};
-  auto found = names.find(h5md);
-  return found == names.end() ? h5md : found->second;
-}
 
 bool IsNumeric(const h5::Dataset& data) {
   return !data.is_text() && data.dtype() != DType::kComplex64 &&
@@ -373,35 +364,15 @@ class Planner {
 
   bool PerAtom(const Element& element, const std::string& name) const {
     auto inner = element.inner();
-    if (inner.empty() || plan_.atoms == 0) return false;
+    if (inner.empty()) return false;
     const CanonicalField* canonical = FindCanonical(name);
     if (canonical && canonical->kind == FieldKind::kFrame) return false;
     if (ase_ && !element.fixed) return element.origin != "info" && inner[0] <= plan_.atoms;
     return inner[0] == plan_.atoms;
   }
 
-  std::string ParticleName(const Element& element) const {
-    const std::string& name = element.name;
-    if (!element.origin.empty()) {
-      bool scalar = element.inner().empty();
-      // `charge` of rank 1 cannot be ASE's charges: a key of info that happens to have H5MD's name.
-      std::string ase =
-          element.origin == "info" && scalar && name != "potential_energy" ? name : AseName(name);
-      if (element.origin == "calc") return "calc." + ase;
-      if (element.origin == "info") return "info." + ase;
-      return "arrays." + ase;
-    }
-    if (name == "potential_energy" && PerAtom(element, "")) return "calc.energies";
-    for (const CanonicalField& field : CanonicalFields()) {
-      if (field.kind == FieldKind::kAtom && !field.h5md.empty() && field.h5md == name)
-        return std::string(field.name);
-    }
-    if (element.value->is_text() || PerAtom(element, "")) return "arrays." + name;
-    return "info." + name;
-  }
-
   Result<> AddParticles(const Element& element) {
-    std::string canonical = ParticleName(element);
+    std::string canonical = ParticleFieldName(element, PerAtom(element, ""));
     if (canonical == "arrays.numbers") {
       return AddSpecies(element);
     }
@@ -491,28 +462,8 @@ class Planner {
     return !distinct.empty() && *distinct.rbegin() > static_cast<double>(distinct.size());
   }
 
-  std::string ObservableName(const Element& element) const {
-    const std::string& name = element.name;
-    auto inner = element.inner();
-    if (!element.origin.empty()) {
-      if (name == "constraints") return name;
-      std::string ase = AseName(name);
-      if (element.origin == "calc") return "calc." + ase;
-      if (element.origin == "arrays") return "arrays." + ase;
-      return "info." + (name == "potential_energy" ? ase : name);
-    }
-    // HALMD's is the energy per particle, in units of its own.
-    if (name == "potential_energy" && inner.empty() && tree_.dialect != Dialect::kHalmd)
-      return "calc.energy";
-    if (name == "stress" && tree_.dialect != Dialect::kHalmd &&
-        (inner == std::vector<int64_t>{6} || inner == std::vector<int64_t>{3, 3})) {
-      return "calc.stress";
-    }
-    return "info." + name;
-  }
-
   Result<> AddObservable(const Element& element) {
-    std::string canonical = ObservableName(element);
+    std::string canonical = ObservableFieldName(element, tree_.dialect);
     // The same observable of the group and of everything: the group's has the plain name.
     if (names_.contains(canonical)) canonical = "info.observables." + element.name;
     Field field;
