@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 import batches
 import common as c
@@ -36,7 +35,7 @@ def main():
             sizes.append(used(store))
             shutil.rmtree(store)
         with h5py.File(plain) as f:
-            batches.write_lmdb(folder / "lmdb", np.asarray(f["particles/all/position/value"]))
+            batches.write_lmdb(folder / "lmdb", {"arrays.positions": f["particles/all/position/value"][()]})
         os.sync()
         sizes += [used(packed), used(folder / "lmdb")]
         shutil.rmtree(folder / "lmdb")
