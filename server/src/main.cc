@@ -55,10 +55,10 @@ bool IsLoopback(const std::string& address) {
   return !error && ip.is_loopback();
 }
 
-// The store as this server needs it: its own, or as a reader beside the process that writes to it.
+// The store: its own, so that nobody else writes to it, or with --read-only as a reader beside whoever does.
 zn::Result<std::unique_ptr<zn::Store>> OpenStore(const Options& options) {
   zn::StoreOptions store_options;
-  store_options.read_only = true;
+  store_options.read_only = options.read_only;
   store_options.cache.max_bytes = static_cast<int64_t>(options.cache_gib * (1 << 30));
   return zn::Store::Open(options.store, store_options);
 }
@@ -68,6 +68,7 @@ int Serve(Options options) {
   if (!store) {
     std::string message = options.store + ": " + store.error().message;
     if (store.error().code == zn::ErrorCode::kNotFound) message += " (zn-import makes a store)";
+    if (store.error().code == zn::ErrorCode::kBusy) message += "; --read-only serves it beside that process";
     return Fail(1, message);
   }
 
@@ -91,7 +92,7 @@ int Serve(Options options) {
            {"store", options.store},
            {"rooms", std::to_string((*store)->stats().rooms)}});
 
-  // What another process commits is taken in here.
+  // What another process commits is taken in here (nothing, while the store is ours).
   constexpr timespec kRefresh{0, 20'000'000};
   bool refresh_failed = false;
   int signal = -1;
@@ -129,7 +130,7 @@ int main(int argc, char** argv) {
   app.add_option("--address", options.http.address, "IP address to listen on");
   app.add_flag("--insecure-bind", options.insecure_bind,
                "Allow an --address that is not loopback: plain HTTP, no login");
-  app.add_flag("--read-only", options.read_only, "Refuse every write");
+  app.add_flag("--read-only", options.read_only, "Take no lock, refuse every write, and serve what another process (zn-import) commits as it does");
   app.add_option("--allow-host", options.api.allowed_hosts,
                  "A further name that requests may have in Host (repeatable)");
   app.add_option("--allow-origin", options.api.allowed_origins,

@@ -570,8 +570,8 @@ class Processes(zn.StoreCase):
         assert code == 0, output
 
     def test_a_server_follows_imports(self):
-        # It reads beside the writer: what an import commits is seen without a restart, and all at once.
-        with zn.Server(self.store) as server:
+        # With --read-only it reads beside the writer: what an import commits is seen without a restart, and all at once.
+        with zn.Server(self.store, "--read-only") as server:
             before = server.room("crystal", "/frames").body
             code, output = zn.import_file(self.store, "more", zn.DATA / "molecules.xyz", seconds=60)
             self.assertEqual(code, 0, output)
@@ -579,6 +579,15 @@ class Processes(zn.StoreCase):
             while server.get("/api/rooms/more").status == 404 and time.monotonic() < deadline:
                 time.sleep(0.01)
             self.assertEqual(server.room("more").json()["frameCount"], 162)
+            self.assertEqual(server.room("crystal", "/frames").body, before)
+
+    def test_an_import_into_a_served_store_says_so(self):
+        with zn.Server(self.store) as server:
+            before = server.room("crystal", "/frames").body
+            code, output = zn.import_file(self.store, "second", zn.DATA / "molecules.xyz", seconds=60)
+            self.assertGreater(code, 0)
+            self.assertRegex(output, r"in use by another process")
+            self.assertEqual(server.get("/api/rooms/second").status, 404)
             self.assertEqual(server.room("crystal", "/frames").body, before)
 
     def test_an_import_into_a_store_in_use_says_so(self):

@@ -18,7 +18,7 @@ class Concurrent(zn.StoreCase):
         self.assertEqual(code, 0, output)
         wrong, done, replies = [], threading.Event(), [0]
 
-        with zn.Server(self.store) as server:
+        with zn.Server(self.store, "--read-only") as server:
             first = server.room("growing", "/frames").frames()
             size = len(first)
 

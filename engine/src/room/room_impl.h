@@ -99,6 +99,8 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   /// A follower's room has a newer ref.
   void Follow(const RefRecord& ref);
   RefRecord ref() const;
+  /// Makes every kept snapshot of this room look old: it left the store's table.
+  void Retire() { head_generation_.fetch_add(1, std::memory_order_release); }
 
   const std::shared_ptr<StoreCore>& core() const { return core_; }
 

@@ -248,8 +248,9 @@ void StoreImpl::Apply(const RefRecord& ref) {
   const auto named = names_.find(ref.room);
   if (ref.deleted) {
     if (named != names_.end()) {
-      rooms_.erase(named->second);
+      const auto room = rooms_.extract(named->second);
       names_.erase(named);
+      if (!room.empty()) room.mapped()->Retire();
     }
     core_->sequenced.by_room.erase(ref.room);
     return;
@@ -438,6 +439,7 @@ Result<> StoreImpl::DeleteRoom(const std::string& name, const CommitContext& con
   const std::lock_guard lock(mutex_);
   rooms_.erase(name);
   names_.erase(room->ref().room);
+  room->Retire();
   return {};
 }
 
