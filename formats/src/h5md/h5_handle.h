@@ -34,6 +34,7 @@ class Handle {
 
  private:
   struct Owner {
+    Owner(hid_t taken, herr_t (*closer)(hid_t)) : id(taken), close(closer) {}
     ~Owner();
     hid_t id;
     herr_t (*close)(hid_t);
