@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/copy.h"
 
 namespace zn {
 namespace {
@@ -29,10 +30,10 @@ std::optional<Buffer> RowsOf(const CachedChunk& chunk, const BlockShape& shape, 
 
 void CutRows(const std::byte* from, size_t from_bytes, std::byte* to, size_t to_bytes, size_t rows) {
   if (from_bytes == to_bytes) {
-    std::memcpy(to, from, rows * to_bytes);
+    CopyBytes(to, from, rows * to_bytes);
     return;
   }
-  for (size_t i = 0; i < rows; ++i) std::memcpy(to + i * to_bytes, from + i * from_bytes, to_bytes);
+  for (size_t i = 0; i < rows; ++i) CopyBytes(to + i * to_bytes, from + i * from_bytes, to_bytes);
 }
 
 void FillElements(DType dtype, std::span<std::byte> out) {
@@ -42,7 +43,7 @@ void FillElements(DType dtype, std::span<std::byte> out) {
   // Doubling copies: fill values have any width from 1 to 16.
   for (size_t done = item; done < out.size();) {
     const size_t n = std::min(done, out.size() - done);
-    std::memcpy(out.data() + done, out.data(), n);
+    CopyBytes(out.data() + done, out.data(), n);
     done += n;
   }
 }
@@ -156,7 +157,7 @@ Result<> ChunkIo::ReadRowsInto(const Geometry& geometry, const CodecPipeline& pi
       return DecodeRowsKept(pipeline, ref, shape, row, count, out);
   }
   ZN_ASSIGN_OR_RETURN(const Buffer rows, ReadRows(geometry, pipeline, entry, block, row, count));
-  std::memcpy(out.data(), rows.data(), out.size());
+  CopyBytes(out.data(), rows.data(), out.size());
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/copy.h"
 #include "base/dtype_convert.h"
 #include "chunk/json_text.h"
 
@@ -39,12 +40,12 @@ int64_t Selected(const AtomRange& atoms, int64_t n) {
 void CopyAtoms(const std::byte* from, size_t row_bytes, const AtomRange& range, int64_t n, std::byte* to) {
   const int64_t selected = Selected(range, n);
   if (range.step == 1) {
-    std::memcpy(to, from + static_cast<size_t>(std::min(range.begin, n)) * row_bytes,
+    CopyBytes(to, from + static_cast<size_t>(std::min(range.begin, n)) * row_bytes,
                 static_cast<size_t>(selected) * row_bytes);
     return;
   }
   for (int64_t i = 0; i < selected; ++i)
-    std::memcpy(to + static_cast<size_t>(i) * row_bytes,
+    CopyBytes(to + static_cast<size_t>(i) * row_bytes,
                 from + static_cast<size_t>(range.begin + i * range.step) * row_bytes, row_bytes);
 }
 
@@ -129,7 +130,7 @@ Result<Row> RowReader::ReadEntry(uint32_t field, const FieldEntry& entry, int64_
       for (size_t block = 0; block < entry.blocks && at < joined->size; ++block) {
         ZN_ASSIGN_OR_RETURN(const Buffer part, core_.chunks->ReadRows(g, pipeline, entry, block, entry.row, 1));
         const size_t n = std::min(part.size(), joined->size - at);
-        std::memcpy(joined->bytes.get() + at, part.data(), n);
+        CopyBytes(joined->bytes.get() + at, part.data(), n);
         at += n;
       }
       bytes = Share(std::move(joined));
@@ -387,7 +388,7 @@ Result<Column> RowReader::ReadColumn(uint32_t field, std::span<const FrameId> id
                                                    per_atom ? atoms : AtomRange{}));
       if (static_cast<size_t>(to - out->bytes.get()) + row.bytes.size() > out_bytes)
         return Error{ErrorCode::kCorrupt, "field " + d.name + " has rows of another shape; run zn-fsck"};
-      std::memcpy(to, row.bytes.data(), row.bytes.size());
+      CopyBytes(to, row.bytes.data(), row.bytes.size());
       to += row.bytes.size();
     }
     return {};
