@@ -14,6 +14,8 @@ constexpr double kBlockOverhead = 16 << 10;
 // A longer chunk of small rows saves nothing and makes windows slow to compact.
 constexpr int64_t kMaxFrames = 16384;
 constexpr int64_t kMaxTexts = 1024;
+// A frame up to this size stays in one block, so that it is served from where it lies in the cache.
+constexpr int64_t kMaxBlockBytes = 8 << 20;
 
 int64_t FramesFor(int64_t target, int64_t row_bytes) {
   const int64_t frames = std::clamp<int64_t>(target / std::max<int64_t>(row_bytes, 1), 1, kMaxFrames);
@@ -36,7 +38,8 @@ double CostOf(std::span<const int64_t> counts, int64_t atoms, int64_t frames, in
 
 int64_t ChooseAtoms(std::span<const int64_t> counts, int64_t atom_bytes, const LayoutOptions& options) {
   // More atoms than this and one frame is a chunk of its own, in several blocks.
-  const int64_t most_atoms = std::max<int64_t>(1, options.target_chunk_bytes / std::max<int64_t>(1, atom_bytes));
+  const int64_t most_bytes = std::max(kMaxBlockBytes, options.target_chunk_bytes);
+  const int64_t most_atoms = std::max<int64_t>(1, most_bytes / std::max<int64_t>(1, atom_bytes));
   if (counts.empty()) return std::min<int64_t>(64, most_atoms);
   std::vector<int64_t> sorted(counts.begin(), counts.end());
   std::sort(sorted.begin(), sorted.end());

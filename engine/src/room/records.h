@@ -69,7 +69,7 @@ struct NextIdOp {
 using Op = std::variant<OrderSpliceOp, FieldSpliceOp, VersionSetOp, FieldDefineOp, NextIdOp>;
 
 /// Operations that a commit may carry before they are folded into trees.
-inline constexpr uint32_t kMaxInlineOps = 256;
+inline constexpr uint32_t kMaxInlineOps = 1024;
 
 /// kCommit.
 struct CommitRecord {
