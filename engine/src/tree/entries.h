@@ -116,7 +116,7 @@ struct FieldEntry {
     std::memcpy(&entry.chunk_atoms, in + 12, 4);
     std::memcpy(&entry.used_atoms, in + 16, 4);
     std::memcpy(&index, in + 20, 4);
-    if (uint64_t{index} + entry.blocks > node.ref_count) return Absent();  // Validate refuses such a node
+    if (uint64_t{index} + entry.blocks > node.ref_count) return Absent();  // only a forged node: the record's checksum was right
     entry.refs = node.refs + index;
     entry.owner = node.owner;
     return entry;

@@ -5,26 +5,13 @@
 #include <cstring>
 
 #include "extxyz/number.h"
+#include "extxyz/place.h"
 #include "fields/number_text.h"
 #include "zn/formats/fields.h"
 #include "zn/formats/text_writer.h"
 
 namespace zn::formats {
 namespace {
-
-std::string Shown(std::string_view text) {
-  std::string shown;
-  for (char c : text.substr(0, 40)) {
-    unsigned char u = static_cast<unsigned char>(c);
-    shown += u < 0x20 || u >= 0x7F ? '?' : c;
-  }
-  return "\"" + shown + (text.size() > 40 ? "...\"" : "\"");
-}
-
-Error AtLine(const FrameSpan& frame, int64_t line, std::string message) {
-  return Error{ErrorCode::kCorrupt, "frame " + std::to_string(frame.index) + ", line " +
-                                        std::to_string(line) + ": " + std::move(message)};
-}
 
 std::string_view Word(const char* at) {
   const char* end = at;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "extxyz/number.h"
+#include "extxyz/place.h"
 
 namespace zn::formats {
 namespace {
@@ -17,20 +18,6 @@ std::string_view Trim(std::string_view text) {
   while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
   while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
   return text;
-}
-
-std::string Shown(std::string_view text) {
-  std::string shown;
-  for (char c : text.substr(0, 40)) {
-    unsigned char u = static_cast<unsigned char>(c);
-    shown += u < 0x20 || u >= 0x7F ? '?' : c;
-  }
-  return "\"" + shown + (text.size() > 40 ? "...\"" : "\"");
-}
-
-Error At(const FrameSpan& frame, int64_t line, std::string message) {
-  return Error{ErrorCode::kCorrupt, "frame " + std::to_string(frame.index) + ", line " +
-                                        std::to_string(line) + ": " + std::move(message)};
 }
 
 std::string Lines(int64_t count) {
@@ -82,10 +69,10 @@ Result<> FrameScanner::Scan(std::string_view text, bool last, int64_t remaining_
       }
       searched_ = text.size();
       if (!last) return {};
-      return At(frame_, line_,
-                "the file ends after " + Lines(frame_.n_atoms - atoms_left_) + " of " +
-                    std::to_string(frame_.n_atoms) +
-                    "; it was cut short, or the atom count is wrong");
+      return AtLine(frame_, line_,
+                    "the file ends after " + Lines(frame_.n_atoms - atoms_left_) + " of " +
+                        std::to_string(frame_.n_atoms) +
+                        "; it was cut short, or the atom count is wrong");
     }
 
     size_t from = std::max(at_, searched_);
@@ -95,9 +82,9 @@ Result<> FrameScanner::Scan(std::string_view text, bool last, int64_t remaining_
       searched_ = text.size();
       if (state_ == State::kCount && text.size() - at_ > kMaxCountLine) {
         frame_.index = next_index_;
-        return At(frame_, line_,
-                  "expected the number of atoms, found " + Shown(text.substr(at_)) +
-                      "; this is not an xyz file, or it is damaged here");
+        return AtLine(frame_, line_,
+                      "expected the number of atoms, found " + Shown(text.substr(at_)) +
+                          "; this is not an xyz file, or it is damaged here");
       }
       if (!last) return {};
     }
@@ -109,7 +96,7 @@ Result<> FrameScanner::Scan(std::string_view text, bool last, int64_t remaining_
 
     if (state_ == State::kComment) {
       if (newline == nullptr && at_ == text.size() && frame_.n_atoms > 0) {
-        return At(frame_, line_, "the file ends before the comment line; it was cut short");
+        return AtLine(frame_, line_, "the file ends before the comment line; it was cut short");
       }
       frame_.comment = at_;
       frame_.atoms = next;
@@ -148,10 +135,10 @@ Result<> FrameScanner::Scan(std::string_view text, bool last, int64_t remaining_
       if (word.find_first_not_of("0123456789") == std::string_view::npos) {
         message = "the atom count " + Shown(word) + " is absurd; the file is damaged here";
       }
-      return At(frame_, line_, std::move(message));
+      return AtLine(frame_, line_, std::move(message));
     }
     if (*count < 0) {
-      return At(
+      return AtLine(
           frame_, line_,
           "the atom count " + std::to_string(*count) + " is negative; the file is damaged here");
     }
@@ -159,11 +146,11 @@ Result<> FrameScanner::Scan(std::string_view text, bool last, int64_t remaining_
     int64_t left = static_cast<int64_t>(text.size() - next);
     left = remaining_bound > INT64_MAX - left ? INT64_MAX : left + remaining_bound;
     if (*count > kMaxAtoms || *count > left / 2 + 1) {
-      return At(frame_, line_,
-                "the atom count " + std::to_string(*count) +
-                    (*count > kMaxAtoms ? " is beyond 2147483647"
-                                        : " is more than the rest of the file has room for") +
-                    "; the file is damaged or was cut short");
+      return AtLine(frame_, line_,
+                    "the atom count " + std::to_string(*count) +
+                        (*count > kMaxAtoms ? " is beyond 2147483647"
+                                            : " is more than the rest of the file has room for") +
+                        "; the file is damaged or was cut short");
     }
     blank_lines_between_ += next_index_ > 0 ? blank_lines_ : 0;
     blank_lines_ = 0;
@@ -174,7 +161,7 @@ Result<> FrameScanner::Scan(std::string_view text, bool last, int64_t remaining_
     state_ = State::kComment;
     if (newline == nullptr) {
       if (*count > 0)
-        return At(frame_, line_, "the file ends before the comment line; it was cut short");
+        return AtLine(frame_, line_, "the file ends before the comment line; it was cut short");
       frame_.comment = frame_.atoms = at_;
       finish();
     }
