@@ -90,7 +90,7 @@ void WriteFillValue(DType dtype, std::byte* element) {
       WriteTwice(kDoubleNan, element);
       return;
     default:
-      std::memset(element, 0, ItemSize(dtype));
+      if (ItemSize(dtype) > 0) std::memset(element, 0, ItemSize(dtype));  // texts have no element
       return;
   }
 }

@@ -202,6 +202,19 @@ Result<std::shared_ptr<const Mapping>> Mapping::Map(const File& file, int64_t si
   return std::shared_ptr<const Mapping>(new Mapping(data, static_cast<size_t>(size)));
 }
 
+void Mapping::ReadAtRandom() const {
+  // Advice: that a kernel does not take it changes nothing but the time.
+  if (data_ != nullptr) (void)::madvise(const_cast<std::byte*>(data_), size_, MADV_RANDOM);
+}
+
+void Mapping::WillNeed(size_t offset, size_t size) const {
+  constexpr size_t kPage = 4096;
+  constexpr size_t kStep = 128 << 10;  // the kernel reads no more for one call than a usual read-ahead
+  const size_t end = offset + size;
+  for (size_t at = offset / kPage * kPage; at < end; at += kStep)
+    (void)::madvise(const_cast<std::byte*>(data_) + at, std::min(kStep, end - at), MADV_WILLNEED);
+}
+
 Mapping::~Mapping() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }

@@ -60,6 +60,12 @@ class Mapping {
   Mapping& operator=(const Mapping&) = delete;
   const std::byte* data() const { return data_; }
   size_t size() const { return size_; }
+  /// From now on a page that is not in memory is read without its neighbours: whoever wants more
+  /// says so by WillNeed. For files of which small parts are read here and there.
+  void ReadAtRandom() const;
+  /// Starts reading [offset, offset + size) from the disk, in few large reads; costs about a
+  /// microsecond where it is in memory. REQUIRES: it lies within.
+  void WillNeed(size_t offset, size_t size) const;
 
  private:
   Mapping(const std::byte* data, size_t size) : data_(data), size_(size) {}

@@ -10,8 +10,8 @@
 
 namespace zn {
 
-/// SHA-256 (FIPS 180-4) by OpenSSL, which uses the SHA instructions where there are any.
-Sha256 HashSha256(std::span<const std::byte> bytes);
+// SHA-256 is OpenSSL's, which uses the SHA instructions where there are any; HashSha256 of a whole buffer is in
+// zn/engine/version.h.
 
 /// Incremental SHA-256.
 class Sha256Hasher {

@@ -45,6 +45,26 @@ Result<CommitId> CommitId::Parse(std::string_view text) {
   return id;
 }
 
+Result<> PendingCommit::Wait() {
+  std::vector<std::function<Result<>()>> finish;
+  {
+    const std::lock_guard lock(mutex_);
+    finish.swap(finish_);
+  }
+  for (const auto& step : finish) ZN_RETURN_IF_ERROR(step());
+  return {};
+}
+
+bool PendingCommit::empty() const {
+  const std::lock_guard lock(mutex_);
+  return finish_.empty();
+}
+
+void PendingCommit::Defer(std::function<Result<>()> finish) {
+  const std::lock_guard lock(mutex_);
+  finish_.push_back(std::move(finish));
+}
+
 std::string_view OperationName(Operation operation) {
   switch (operation) {
     case Operation::kCreate:

@@ -1,7 +1,7 @@
 // Decoded chunks as memory-mapped NPY files: cache/<boot id>/<key>.npy, bounded, deletable at any
 // time.
 //
-// First touch of a chunk decodes just the rows asked for; repeated touches promote it: all of it is
+// First touch of a chunk decodes just the rows asked for; touches repeated soon promote it: all of it is
 // decoded, written to a file under a temporary name, renamed and mapped. Concurrent misses decode
 // once. Files are cut to the largest number of atoms in the chunk. What cannot be a file (texts;
 // everything when the disk is full), and what is too small to be worth one, is kept on the heap,
@@ -48,10 +48,15 @@ struct CachedChunk {
 
 class ChunkCache {
  public:
+  /// Fewer rows than this behind a chunk's first do not pay for promoting it unasked.
+  static constexpr uint32_t kSequentialRows = 16;
+
   struct Options {
     std::string directory;  // STORE/cache; other boots' folders in it are removed
     std::string boot_id;
     CacheOptions bounds;
+    /// What the process can count on, in bytes; 0 for MemoryLimit().
+    int64_t memory_limit = 0;
     /// For processes that only read the store: the folder is the writer's, so files have no names
     /// and vanish with the process; where the directory cannot be written, everything is kept on
     /// the heap.
@@ -75,7 +80,8 @@ class ChunkCache {
                                           const DecodeAll& decode) = 0;
 
   /// Whether a row read of a chunk that is not resident should promote it now: true at the second
-  /// touch; at once for small chunks and, where there are enough rows behind it to pay, at a
+  /// touch when little else was touched in between, so that the chunk will be used before it is
+  /// evicted; at once for small chunks and, where there are enough rows behind it to pay, at a
   /// chunk's first row, where sequential readers come in. Counts the touch.
   virtual bool ShouldPromote(const ChunkKey& key, int64_t row) = 0;
 

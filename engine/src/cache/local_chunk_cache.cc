@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/memory_limit.h"
 #include "cache/cache_folder.h"
 #include "cache/chunk_cache.h"
 #include "cache/chunk_table.h"
@@ -18,8 +19,10 @@ namespace {
 // A chunk up to this size is not worth a file (some 60 us, a map and two pages), and decoding all
 // of it costs no more than decoding a row.
 constexpr int64_t kSmallChunk = 32 << 10;
-// Fewer rows than this behind a chunk's first do not pay for promoting it unasked.
-constexpr int64_t kSequentialRows = 16;
+// Touches of a chunk are repeated when those in between would fit into this part of the cache. A
+// chunk is then used some ten times before it goes, which pays for its file.
+constexpr int64_t kRecentPart = 16;
+constexpr int64_t kTouchUnit = kSmallChunk;
 // Misses that do not try to make a file after one could not be made.
 constexpr int kFileRetryAfter = 64;
 
@@ -48,6 +51,12 @@ bool Covers(const Shape& shape, const Shape& wanted) {
   return true;
 }
 
+uint64_t RecentBytes(const ChunkCache::Options& options) {
+  // Half of the memory: the encoded bytes want their share of the page cache, too.
+  const int64_t memory = options.memory_limit > 0 ? options.memory_limit : MemoryLimit();
+  return static_cast<uint64_t>(std::min(options.bounds.max_bytes, memory / 2) / kRecentPart);
+}
+
 // Two chunks with equal bytes and different keys are two files.
 Sha256 FileNameOf(const ChunkKey& key) {
   ByteWriter writer;
@@ -71,7 +80,8 @@ class LocalChunkCache final : public ChunkCache {
  public:
   explicit LocalChunkCache(const Options& options)
       : bounds_(options.bounds),
-        folder_({options.directory, options.boot_id, options.unnamed_files, options.background}) {
+        folder_({options.directory, options.boot_id, options.unnamed_files, options.background}),
+        recent_(RecentBytes(options)) {
     for (auto& touch : touches_) touch.store(0, std::memory_order_relaxed);
   }
 
@@ -98,12 +108,20 @@ class LocalChunkCache final : public ChunkCache {
     if (const int64_t bytes = BytesOf(key.dtype, key.shape); bytes >= 0 && bytes <= kSmallChunk)
       return true;
     if (row == 0 && key.shape.rank() > 0 && key.shape[0] >= kSequentialRows) return true;
-    uint64_t tag;
-    std::memcpy(&tag, key.chunk.bytes.data(), sizeof tag);
-    tag |= 1;  // 0 is an unused place
-    std::atomic<uint64_t>& touch = touches_[(tag >> 1) % touches_.size()];
-    if (touch.load(std::memory_order_relaxed) == tag) return true;
-    touch.store(tag, std::memory_order_relaxed);
+    // Two touches of a chunk are compared by how many bytes of other chunks were touched in
+    // between. Where readers jump about in more than memory holds that is much, and a file would be
+    // written only to be evicted before anybody uses it.
+    uint64_t name;
+    std::memcpy(&name, key.chunk.bytes.data(), sizeof name);
+    const uint64_t tag = name | uint64_t{1} << 63;  // 0 is an unused place
+    std::atomic<uint64_t>& touch = touches_[name % touches_.size()];
+    const uint64_t before = touch.load(std::memory_order_relaxed);
+    const auto clock = touched_.load(std::memory_order_relaxed);
+    if (before >> 32 == tag >> 32 && clock - static_cast<uint32_t>(before) <= recent_ / kTouchUnit)
+      return true;
+    const auto units = static_cast<uint32_t>(BytesOf(key.dtype, key.shape) / kTouchUnit);
+    touched_.fetch_add(units, std::memory_order_relaxed);
+    touch.store(tag >> 32 << 32 | uint32_t{clock + units}, std::memory_order_relaxed);
     return false;
   }
 
@@ -307,8 +325,11 @@ class LocalChunkCache final : public ChunkCache {
   std::array<std::shared_ptr<const std::string>, 16> codecs_;  // guarded by codecs_mutex_
   size_t next_codecs_ = 0;                                     // guarded by codecs_mutex_
 
-  // Chunks touched lately, by the first bytes of their names: forgetful, and it does not matter.
+  // Chunks touched lately: 32 bits of the name, and touched_ behind the touch. Forgetful, and it
+  // does not matter.
   std::array<std::atomic<uint64_t>, 8192> touches_;
+  std::atomic<uint32_t> touched_ = 0;  // bytes of chunks touched, in kTouchUnit; wraps around
+  const uint64_t recent_;  // bytes: touches of a chunk with no more in between are repeated
   std::atomic<int> files_off_ = 0;
   std::atomic<int64_t> file_bytes_ = 0, files_ = 0, heap_bytes_ = 0;
   std::atomic<int64_t> shared_hits_ = 0, promoted_ = 0, evicted_ = 0, adopted_ = 0,

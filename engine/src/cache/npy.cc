@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "zn/engine/npy.h"
+
 namespace zn {
 namespace {
 
@@ -78,18 +80,9 @@ Result<> TakeShape(Parser& parser, Shape& shape) {
 }  // namespace
 
 std::vector<std::byte> EncodeNpyHeader(DType dtype, const Shape& shape) {
-  // Spelled as NumPy spells it.
-  std::string text = "{'descr': '" + std::string(NumpyName(dtype)) +
-                     "', 'fortran_order': False, 'shape': " + shape.ToString() + ", }";
-  const size_t unpadded = kPrefix + text.size() + 1;
-  text.append((kNpyAlignment - unpadded % kNpyAlignment) % kNpyAlignment, ' ');
-  text += '\n';
-  std::vector<std::byte> header(kPrefix + text.size());
-  const auto length = static_cast<uint16_t>(text.size());
-  std::memcpy(header.data(), kMagic.data(), kMagic.size());
-  std::memcpy(header.data() + kMagic.size(), &length, sizeof length);
-  std::memcpy(header.data() + kPrefix, text.data(), text.size());
-  return header;
+  const std::string header = EncodeNpyHeader(NumpyName(dtype), shape);
+  const auto* bytes = reinterpret_cast<const std::byte*>(header.data());
+  return {bytes, bytes + header.size()};
 }
 
 Result<NpyHeader> DecodeNpyHeader(std::span<const std::byte> bytes) {

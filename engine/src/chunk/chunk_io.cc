@@ -48,6 +48,16 @@ void FillElements(DType dtype, std::span<std::byte> out) {
   }
 }
 
+bool IsAllFill(DType dtype, std::span<const std::byte> raw) {
+  const size_t item = ItemSize(dtype);
+  if (raw.size() < item) return true;
+  std::byte fill[16];
+  WriteFillValue(dtype, fill);
+  if (std::memcmp(raw.data(), fill, item) != 0) return false;
+  // All elements equal the first when the bytes equal themselves, shifted by one element.
+  return std::memcmp(raw.data(), raw.data() + item, raw.size() - item) == 0;
+}
+
 BlockShape ShapeOfBlock(const Geometry& geometry, const FieldEntry& entry, size_t block) {
   BlockShape shape;
   shape.encoded.Append(entry.chunk_rows);
@@ -74,6 +84,13 @@ BlockShape ShapeOfBlock(const Geometry& geometry, const FieldEntry& entry, size_
 
 Result<Buffer> ChunkIo::ReadPayload(const RecordRef& ref) const {
   return ref.in_log() ? log_.Read(ref) : packs_.Read(ref);
+}
+
+Result<std::unique_ptr<ByteSource>> ChunkIo::OpenPayload(const RecordRef& ref) const {
+  if (!ref.in_log()) return packs_.Open(ref);
+  // Records of the log are small, and stay mapped as long as the store is open.
+  ZN_ASSIGN_OR_RETURN(const Buffer payload, log_.Read(ref));
+  return std::unique_ptr<ByteSource>(std::make_unique<SpanSource>(payload.bytes()));
 }
 
 Result<> ChunkIo::DecodeKept(const CodecPipeline& pipeline, const RecordRef& ref, const BlockShape& shape,
@@ -112,10 +129,11 @@ Result<Buffer> ChunkIo::ReadRows(const Geometry& geometry, const CodecPipeline& 
   }
   if (auto resident = ResidentRows(geometry, entry, block, row, count)) return std::move(*resident);
   if (pipeline.IsIdentity() && shape.encoded_row_bytes == shape.kept_row_bytes) {
-    ZN_ASSIGN_OR_RETURN(const Buffer stored, ReadPayload(ref));
-    if (stored.size() != static_cast<size_t>(shape.encoded[0]) * shape.encoded_row_bytes)
+    ZN_ASSIGN_OR_RETURN(auto stored, OpenPayload(ref));
+    if (stored->size() != static_cast<size_t>(shape.encoded[0]) * shape.encoded_row_bytes)
       return Error{ErrorCode::kCorrupt, "chunk " + ref.name.Hex() + " has another size than its shape"};
-    return stored.Slice(static_cast<size_t>(row) * shape.kept_row_bytes, want);
+    ZN_ASSIGN_OR_RETURN(const auto bytes, stored->Fetch(static_cast<size_t>(row) * shape.kept_row_bytes, want));
+    return Buffer(std::shared_ptr<ByteSource>(std::move(stored)), bytes);
   }
   const ChunkKey key{ref.name, geometry.dtype, shape.encoded, &geometry.codecs};
   if (2 * count >= entry.chunk_rows || cache_.ShouldPromote(key, row)) {
@@ -133,11 +151,11 @@ Result<Buffer> ChunkIo::ReadRows(const Geometry& geometry, const CodecPipeline& 
 
 Result<> ChunkIo::DecodeRowsKept(const CodecPipeline& pipeline, const RecordRef& ref, const BlockShape& shape,
                                  int64_t row, int64_t count, std::span<std::byte> out) const {
-  ZN_ASSIGN_OR_RETURN(const Buffer encoded, ReadPayload(ref));
+  ZN_ASSIGN_OR_RETURN(const auto encoded, OpenPayload(ref));
   if (shape.encoded_row_bytes == shape.kept_row_bytes)
-    return pipeline.DecodeRows(encoded.bytes(), shape.encoded, row, count, out);
+    return pipeline.DecodeRows(*encoded, shape.encoded, row, count, out);
   std::vector<std::byte> rows(static_cast<size_t>(count) * shape.encoded_row_bytes);
-  ZN_RETURN_IF_ERROR(pipeline.DecodeRows(encoded.bytes(), shape.encoded, row, count, rows));
+  ZN_RETURN_IF_ERROR(pipeline.DecodeRows(*encoded, shape.encoded, row, count, rows));
   CutRows(rows.data(), shape.encoded_row_bytes, out.data(), shape.kept_row_bytes, static_cast<size_t>(count));
   return {};
 }

@@ -34,6 +34,8 @@ class ChunkIo {
 
   /// The encoded bytes of a record, wherever it lies.
   Result<Buffer> ReadPayload(const RecordRef& ref) const;
+  /// The same, read and checked as they are fetched.
+  Result<std::unique_ptr<ByteSource>> OpenPayload(const RecordRef& ref) const;
 
   /// Rows [row, row + count) of block `block`, kept_row_bytes each.
   Result<Buffer> ReadRows(const Geometry& geometry, const CodecPipeline& pipeline, const FieldEntry& entry,
@@ -65,5 +67,7 @@ void CutRows(const std::byte* from, size_t from_bytes, std::byte* to, size_t to_
 
 /// `count` fill values.
 void FillElements(DType dtype, std::span<std::byte> out);
+/// Nothing but fill values?
+bool IsAllFill(DType dtype, std::span<const std::byte> raw);
 
 }  // namespace zn

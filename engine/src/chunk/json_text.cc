@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/dtype_convert.h"
+#include "zn/engine/dtype_convert.h"
 
 namespace zn {
 namespace {

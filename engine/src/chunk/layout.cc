@@ -65,6 +65,11 @@ int64_t ChooseAtoms(std::span<const int64_t> counts, int64_t atom_bytes, const L
 
 Result<Geometry> ChooseGeometry(const Column& sample, std::span<const int64_t> counts,
                                 const LayoutOptions& options) {
+  const bool free_choice =
+      options.codecs.empty() && options.frames_per_chunk == 0 && options.atoms_per_chunk == 0;
+  if (sample.grid && free_choice && sample.grid->dtype == sample.dtype &&
+      sample.grid->kind == sample.kind && sample.grid->inner == sample.inner)
+    return *sample.grid;
   Geometry geometry;
   geometry.dtype = sample.dtype;
   geometry.kind = sample.kind;

@@ -15,8 +15,7 @@ std::span<std::byte> Scratch::Grow(size_t size) {
   return {memory_.get(), size};
 }
 
-Result<> BytesCodec::DecodeRange(std::span<const std::byte>, size_t, size_t,
-                                 std::span<std::byte>) const {
+Result<> BytesCodec::DecodeRange(ByteSource&, size_t, size_t, std::span<std::byte>) const {
   return {ErrorCode::kInternal, "this codec has no ranges"};
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "zn/engine/byte_source.h"
 #include "zn/engine/error.h"
 
 namespace zn {
@@ -50,6 +51,9 @@ class BytesCodec {
   /// The most that `size` bytes can become.
   virtual size_t MaxEncodedSize(size_t size) const = 0;
 
+  /// False for what is read but never written: Encode is kUnsupported.
+  virtual bool CanEncode() const { return true; }
+
   /// Fills `out`; deterministic. kTooLarge when the format cannot hold `in`.
   virtual Result<> Encode(std::span<const std::byte> in, Scratch& out) const = 0;
 
@@ -65,8 +69,8 @@ class BytesCodec {
   virtual bool IsCheck() const { return false; }
   /// True when DecodeRange costs less than decoding everything.
   virtual bool HasRanges() const { return false; }
-  /// Bytes [offset, offset + out.size()) of what decodes to `size` bytes.
-  virtual Result<> DecodeRange(std::span<const std::byte> in, size_t size, size_t offset,
+  /// Bytes [offset, offset + out.size()) of what decodes to `size` bytes; fetches what holds them.
+  virtual Result<> DecodeRange(ByteSource& in, size_t size, size_t offset,
                                std::span<std::byte> out) const;
 };
 

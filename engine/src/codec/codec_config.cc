@@ -10,6 +10,27 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxJsonBytes = 64 << 10;
 constexpr size_t kMaxCodecs = 16;
+constexpr int kMaxDepth = 32;  // of brackets: printing JSON recurses
+
+bool TooDeep(std::string_view json) {
+  int depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    if (quoted) {
+      if (json[i] == '\\')
+        ++i;
+      else
+        quoted = json[i] != '"';
+    } else if (json[i] == '"') {
+      quoted = true;
+    } else if (json[i] == '[' || json[i] == '{') {
+      if (++depth > kMaxDepth) return true;
+    } else if (json[i] == ']' || json[i] == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
 
 std::string Join(std::initializer_list<std::string_view> words) {
   std::string text;
@@ -31,12 +52,15 @@ Result<CodecConfig::Value> TakeValue(const Json& value) {
   if (value.is_array() && value.size() <= 64) {
     std::vector<int64_t> list;
     for (const Json& element : value) {
-      if (!IsInt64(element)) return {ErrorCode::kInvalidArgument, "a list of other than integers"};
+      if (!IsInt64(element))
+        return CodecConfig::Value(
+            CodecConfig::List{value.dump(-1, ' ', false, Json::error_handler_t::replace)});
       list.push_back(element.get<int64_t>());
     }
     return CodecConfig::Value(std::move(list));
   }
-  return {ErrorCode::kInvalidArgument, "not an integer, a boolean, a text or a list of integers"};
+  if (value.is_number()) return CodecConfig::Value(value.get<double>());
+  return {ErrorCode::kInvalidArgument, "not a number, a boolean, a text or a list"};
 }
 
 Result<CodecConfig> TakeCodec(const Json& codec) {
@@ -113,6 +137,28 @@ Result<size_t> CodecConfig::Choice(std::string_view key,
                  (value != nullptr ? ", not " + Quote(*value) : std::string()));
 }
 
+Result<double> CodecConfig::Number(std::string_view key, double otherwise) const {
+  const auto found = values_.find(key);
+  if (found == values_.end()) return otherwise;
+  if (const auto* whole = std::get_if<int64_t>(&found->second)) return static_cast<double>(*whole);
+  if (const auto* value = std::get_if<double>(&found->second)) return *value;
+  return Invalid(Quote(key) + " must be a number");
+}
+
+Result<std::string> CodecConfig::Text(std::string_view key, std::string_view otherwise) const {
+  const auto found = values_.find(key);
+  if (found == values_.end()) return std::string(otherwise);
+  if (const auto* value = std::get_if<std::string>(&found->second)) return *value;
+  return Invalid(Quote(key) + " must be a text");
+}
+
+Result<std::string> CodecConfig::Codecs(std::string_view key) const {
+  const auto found = values_.find(key);
+  const auto* list = found == values_.end() ? nullptr : std::get_if<List>(&found->second);
+  if (list == nullptr) return Invalid(Quote(key) + " must be a codec list");
+  return list->json;
+}
+
 Result<std::vector<int64_t>> CodecConfig::Integers(std::string_view key) const {
   const auto found = values_.find(key);
   const auto* value =
@@ -124,6 +170,7 @@ Result<std::vector<int64_t>> CodecConfig::Integers(std::string_view key) const {
 Result<std::vector<CodecConfig>> ParseCodecList(std::string_view json) {
   if (json.size() > kMaxJsonBytes)
     return {ErrorCode::kInvalidArgument, "codecs: the JSON is longer than 64 KiB"};
+  if (TooDeep(json)) return {ErrorCode::kInvalidArgument, "codecs: the JSON is nested too deep"};
   const Json list = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (list.is_discarded() || !list.is_array())
     return {ErrorCode::kInvalidArgument,

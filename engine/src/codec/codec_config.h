@@ -18,7 +18,11 @@ namespace zn {
 /// errors.
 class CodecConfig {
  public:
-  using Value = std::variant<bool, int64_t, std::string, std::vector<int64_t>>;
+  /// A list of other than integers, as the JSON it is: a codec list within a codec.
+  struct List {
+    std::string json;
+  };
+  using Value = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, List>;
 
   CodecConfig(std::string name, std::map<std::string, Value, std::less<>> values)
       : name_(std::move(name)), values_(std::move(values)) {}
@@ -32,7 +36,13 @@ class CodecConfig {
   /// Index within `choices`.
   Result<size_t> Choice(std::string_view key, std::initializer_list<std::string_view> choices,
                         size_t otherwise) const;
+  /// An integer or a fraction.
+  Result<double> Number(std::string_view key, double otherwise) const;
+  /// `otherwise` when the key is not there.
+  Result<std::string> Text(std::string_view key, std::string_view otherwise) const;
   Result<std::vector<int64_t>> Integers(std::string_view key) const;
+  /// A codec list, as JSON.
+  Result<std::string> Codecs(std::string_view key) const;
   Error Invalid(const std::string& what) const;
 
  private:

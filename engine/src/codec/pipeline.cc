@@ -8,13 +8,15 @@
 #include "codec/bytes_codec.h"
 #include "codec/codec_config.h"
 #include "codec/codecs.h"
+#include "codec/pipelines.h"
 #include "zn/engine/codec.h"
 
 namespace zn {
 namespace {
 
 constexpr std::string_view kKnownCodecs =
-    "transpose, bytes, vlen-utf8, blosc, zstd, lz4, gzip, crc32c";
+    "transpose, bytes, vlen-utf8, sharding_indexed, blosc, zstd, lz4, gzip, crc32c, numcodecs.zlib, "
+    "numcodecs.shuffle, numcodecs.delta, numcodecs.fixedscaleoffset, numcodecs.astype, zn.rounded";
 
 // Scratch memory of a thread, kept between calls: taking fresh pages for every chunk would cost
 // more than decoding it.
@@ -105,8 +107,9 @@ class Pipeline final : public CodecPipeline {
     return DecodeArray(encoded, shape, out, scratch);
   }
 
-  Result<> DecodeRows(std::span<const std::byte> encoded, const Shape& shape, int64_t first,
-                      int64_t count, std::span<std::byte> out) const override {
+  using CodecPipeline::DecodeRows;
+  Result<> DecodeRows(ByteSource& source, const Shape& shape, int64_t first, int64_t count,
+                      std::span<std::byte> out) const override {
     ZN_RETURN_IF_ERROR(CheckFixed());
     ZN_RETURN_IF_ERROR(CheckRank(shape));
     int64_t size = 0, rows = 0;
@@ -125,6 +128,19 @@ class Pipeline final : public CodecPipeline {
     if (out.empty()) return {};
     const auto offset = static_cast<size_t>(row * first);
     ScratchLease scratch;
+    if (!order_ && codecs_.empty() && source.size() == static_cast<size_t>(size)) {
+      ZN_ASSIGN_OR_RETURN(const auto rows_there, source.Fetch(offset, out.size()));
+      std::memcpy(out.data(), rows_there.data(), out.size());
+      if (swap_) SwapByteOrder(dtype_, out);
+      return {};
+    }
+    if (!order_ && codecs_.size() == 1 && codecs_[0]->HasRanges() &&
+        out.size() < static_cast<size_t>(size)) {
+      ZN_RETURN_IF_ERROR(codecs_[0]->DecodeRange(source, static_cast<size_t>(size), offset, out));
+      if (swap_) SwapByteOrder(dtype_, out);
+      return {};
+    }
+    ZN_ASSIGN_OR_RETURN(const std::span<const std::byte> encoded, source.Fetch(0, source.size()));
     if (out.size() == static_cast<size_t>(size)) return DecodeArray(encoded, shape, out, scratch);
 
     // What only checks (crc32c) is peeled off; then a single codec with ranges, or none, can skip
@@ -142,7 +158,8 @@ class Pipeline final : public CodecPipeline {
         return {};
       }
       if (left == 1 && codecs_[0]->HasRanges()) {
-        ZN_RETURN_IF_ERROR(codecs_[0]->DecodeRange(in, static_cast<size_t>(size), offset, out));
+        SpanSource peeled(in);
+        ZN_RETURN_IF_ERROR(codecs_[0]->DecodeRange(peeled, static_cast<size_t>(size), offset, out));
         if (swap_) SwapByteOrder(dtype_, out);
         return {};
       }
@@ -177,6 +194,10 @@ class Pipeline final : public CodecPipeline {
   }
 
   bool IsIdentity() const override { return !order_ && !swap_ && codecs_.empty(); }
+  bool CanEncode() const override {
+    return std::all_of(codecs_.begin(), codecs_.end(),
+                       [](const auto& codec) { return codec->CanEncode(); });
+  }
 
  private:
   static Error WrongSize(size_t is, int64_t expected) {
@@ -267,7 +288,20 @@ class Pipeline final : public CodecPipeline {
   const std::vector<std::unique_ptr<const BytesCodec>> codecs_;
 };
 
-// Reads "order" and puts it behind the transposes before it.
+MadeCodec MakeBytesCodec(const CodecConfig& config, size_t item_size) {
+  if (config.name() == "blosc") return MakeBloscCodec(config, item_size);
+  // zarr-python knows those without a specification of their own by the longer names.
+  if (config.name() == "zstd" || config.name() == "numcodecs.zstd") return MakeZstdCodec(config);
+  if (config.name() == "lz4" || config.name() == "numcodecs.lz4") return MakeLz4Codec(config);
+  if (config.name() == "gzip" || config.name() == "numcodecs.gzip") return MakeGzipCodec(config);
+  if (config.name() == "zlib" || config.name() == "numcodecs.zlib") return MakeZlibCodec(config);
+  if (config.name() == "numcodecs.shuffle") return MakeShuffleCodec(config);
+  if (config.name() == "crc32c") return MakeCrc32cCodec(config);
+  return config.Invalid("unknown; known: " + std::string(kKnownCodecs));
+}
+
+}  // namespace
+
 Result<> AddTranspose(const CodecConfig& config, std::optional<std::vector<int64_t>>& order) {
   ZN_RETURN_IF_ERROR(config.CheckKeys({"order"}));
   ZN_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, config.Integers("order"));
@@ -289,23 +323,8 @@ Result<> AddTranspose(const CodecConfig& config, std::optional<std::vector<int64
   return {};
 }
 
-MadeCodec MakeBytesCodec(const CodecConfig& config, size_t item_size) {
-  if (config.name() == "blosc") return MakeBloscCodec(config, item_size);
-  if (config.name() == "zstd") return MakeZstdCodec(config);
-  // zarr-python knows it by the longer name.
-  if (config.name() == "lz4" || config.name() == "numcodecs.lz4") return MakeLz4Codec(config);
-  if (config.name() == "gzip") return MakeGzipCodec(config);
-  if (config.name() == "crc32c") return MakeCrc32cCodec(config);
-  return config.Invalid("unknown; known: " + std::string(kKnownCodecs));
-}
-
-}  // namespace
-
-Result<std::shared_ptr<const CodecPipeline>> CodecPipeline::Create(std::string_view codecs,
-                                                                   DType dtype) {
-  if (!IsValidDType(static_cast<uint8_t>(dtype)))
-    return {ErrorCode::kInvalidArgument, "codecs: unknown dtype"};
-  ZN_ASSIGN_OR_RETURN(const std::vector<CodecConfig> list, ParseCodecList(codecs));
+Result<std::shared_ptr<const CodecPipeline>> MakePlainPipeline(std::span<const CodecConfig> list,
+                                                               DType dtype) {
   const bool text = dtype == DType::kJson;
   std::optional<std::vector<int64_t>> order;
   std::vector<std::unique_ptr<const BytesCodec>> steps;
@@ -342,6 +361,28 @@ Result<std::shared_ptr<const CodecPipeline>> CodecPipeline::Create(std::string_v
             std::string("codecs: the list has no array -> bytes codec (") +
                 (text ? "vlen-utf8" : "bytes") + ")"};
   return std::make_shared<const Pipeline>(dtype, std::move(order), swap, std::move(steps));
+}
+
+Result<std::shared_ptr<const CodecPipeline>> MakePipeline(std::span<const CodecConfig> list,
+                                                          DType dtype,
+                                                          std::span<const std::byte> fill) {
+  if (!list.empty() && list[0].name() == "sharding_indexed")
+    return MakeShardingPipeline(list, dtype, fill);
+  if (!list.empty() && list[0].name() == "zn.rounded") return MakeRoundedPipeline(list, dtype);
+  const bool layered = std::any_of(list.begin(), list.end(), [](const CodecConfig& config) {
+    return IsArrayFilter(config.name()) || config.name() == "sharding_indexed";
+  });
+  return layered ? MakeFilteredPipeline(list, dtype, fill) : MakePlainPipeline(list, dtype);
+}
+
+Result<std::shared_ptr<const CodecPipeline>> CodecPipeline::Create(
+    std::string_view codecs, DType dtype, std::span<const std::byte> fill) {
+  if (!IsValidDType(static_cast<uint8_t>(dtype)))
+    return {ErrorCode::kInvalidArgument, "codecs: unknown dtype"};
+  if (!fill.empty() && fill.size() != ItemSize(dtype))
+    return {ErrorCode::kInvalidArgument, "codecs: the fill value is not one element"};
+  ZN_ASSIGN_OR_RETURN(const std::vector<CodecConfig> list, ParseCodecList(codecs));
+  return MakePipeline(list, dtype, fill);
 }
 
 }  // namespace zn

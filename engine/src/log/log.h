@@ -50,7 +50,8 @@ class Log {
 
   /// Builds records and puts them into the group that is being gathered, all of them into the same group. `build` is
   /// called under the log's lock with a function that appends one record and returns its final reference, so a later
-  /// record can hold the references of earlier ones. If `build` fails nothing is appended.
+  /// record can hold the references of earlier ones. If `build` fails nothing is appended. If it appends nothing, the
+  /// ticket is that of what was sequenced last: once it is durable, so is all that `build` can have seen.
   /// kUnavailable after a failed write or sync.
   using AppendRecord = std::function<RecordRef(RecordType, std::vector<std::byte> payload)>;
   virtual Result<Ticket> Append(const std::function<Result<>(const AppendRecord&)>& build) = 0;

@@ -130,8 +130,10 @@ Result<Ticket> LogImpl::Append(const std::function<Result<>(const AppendRecord&)
     return std::move(built).error();
   }
   if (group->records.size() == records_at_start) {
-    // Nothing was added, so nothing of it is waited for.
-    if (records_before == 0) DropFrom(*group, 0, 0);
+    // Nothing of its own is waited for, but what it saw may still be on its way.
+    if (records_before != 0) return group->header.sequence;
+    DropFrom(*group, 0, 0);
+    if (in_flight_) return in_flight_->header.sequence;
     return durable_sequence_.load(std::memory_order_relaxed);
   }
   ends_with_checkpoint_ = false;

@@ -96,6 +96,14 @@ Result<> LogMaps::Extend(LogPosition end) {
   return {};
 }
 
+void LogMaps::Forget(uint32_t file) const {
+  std::lock_guard lock(mutex_);
+  Entry* entry = Find(file);
+  if (entry == nullptr) return;
+  entry->readable.store(0, std::memory_order_release);
+  entry->view.store(nullptr, std::memory_order_release);
+}
+
 Result<> LogMaps::OpenSealed(uint32_t file) const {
   std::lock_guard lock(mutex_);
   ZN_ASSIGN_OR_RETURN(Entry * entry, FindOrAdd(file));

@@ -31,6 +31,9 @@ class LogMaps {
   /// kNotFound beyond what Extend() was told; kCorrupt naming file and offset.
   Result<std::span<const std::byte>> Read(const RecordRef& ref) const;
 
+  /// The file was moved away, and its number may come to name another one. What was read of it stays valid.
+  void Forget(uint32_t file) const;
+
   /// [0, size of the file now), whatever Extend() was told: for scanning.
   Result<std::span<const std::byte>> WholeFile(uint32_t file) const;
 

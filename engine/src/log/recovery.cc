@@ -75,6 +75,7 @@ class Recovery {
       target = name + "." + std::to_string(i);
     }
     ZN_RETURN_IF_ERROR(files_.Rename(maps_.PathOf(newest), options_.quarantine + "/" + target));
+    maps_.Forget(newest);  // the next file begun will have this number
     ZN_RETURN_IF_ERROR(files_.SyncDirectory(options_.quarantine));
     return files_.SyncDirectory(options_.directory);
   }

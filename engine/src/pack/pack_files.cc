@@ -14,19 +14,19 @@ std::string Place(uint32_t pack, uint64_t offset) {
 
 }  // namespace
 
-uint64_t CheckedRecords::KeyOf(uint32_t file, uint64_t offset) {
-  // Records start at multiples of 64 within 16 TiB, so different places in the first 2^26 packs
-  // have different keys. Others are never remembered.
-  if (file >= (uint32_t{1} << 26) || offset >> 44 != 0) return 0;
-  return uint64_t{file} << 38 | offset / kRecordAlignment;
+uint64_t CheckedRecords::KeyOf(What what, uint32_t file, uint64_t offset) {
+  // Payloads and their blocks start at multiples of 64 within 16 TiB, so different places in the
+  // first 2^24 packs have different keys. Others are never remembered. (File 0 is none.)
+  if (file >= (uint32_t{1} << 24) || offset >> 44 != 0) return 0;
+  return uint64_t{what} << 62 | uint64_t{file} << 38 | offset / kRecordAlignment;
 }
 
 size_t CheckedRecords::SlotOf(uint64_t key) {
   return static_cast<size_t>(key * 0x9e3779b97f4a7c15u >> 46) & (kSlots - 1) & ~(kWays - 1);
 }
 
-bool CheckedRecords::Has(uint32_t file, uint64_t offset) const {
-  const uint64_t key = KeyOf(file, offset);
+bool CheckedRecords::Has(What what, uint32_t file, uint64_t offset) const {
+  const uint64_t key = KeyOf(what, file, offset);
   const size_t slot = SlotOf(key);
   for (size_t way = 0; way < kWays; ++way) {
     if (slots_[slot + way].load(std::memory_order_acquire) == key) return key != 0;
@@ -34,8 +34,8 @@ bool CheckedRecords::Has(uint32_t file, uint64_t offset) const {
   return false;
 }
 
-void CheckedRecords::Add(uint32_t file, uint64_t offset) {
-  const uint64_t key = KeyOf(file, offset);
+void CheckedRecords::Add(What what, uint32_t file, uint64_t offset) {
+  const uint64_t key = KeyOf(what, file, offset);
   if (key == 0) return;
   const size_t slot = SlotOf(key);
   for (size_t way = 0; way < kWays; ++way) {
@@ -58,6 +58,7 @@ PackFiles::PackFiles(std::shared_ptr<FileSystem> files, std::string directory, u
 Result<> PackFiles::AddOpenPack(uint32_t number, const File& file) {
   auto pack = std::make_shared<Pack>();
   ZN_ASSIGN_OR_RETURN(pack->map, Mapping::Map(file, static_cast<int64_t>(reserve_)));
+  pack->map->ReadAtRandom();
   std::unique_lock lock(mutex_);
   packs_[number] = std::move(pack);
   return {};
@@ -82,6 +83,7 @@ Result<std::shared_ptr<PackFiles::Pack>> PackFiles::Open(uint32_t number) const 
     ZN_ASSIGN_OR_RETURN(pack->map, Mapping::Map(*file, size));
     auto header = CheckPackHeader({pack->map->data(), pack->map->size()}, salt_);
     if (!header) return std::move(header).error().Context("packs/" + PackFileName(number, ".pack"));
+    pack->map->ReadAtRandom();
     pack->readable.store(pack->map->size(), std::memory_order_release);
     return pack;
   }
@@ -123,28 +125,10 @@ Result<std::shared_ptr<PackFiles::Pack>> PackFiles::Find(uint32_t number, uint64
   return pack;
 }
 
-Result<> PackFiles::Check(const Pack& pack, const RecordRef& ref) const {
-  const std::byte* data = pack.map->data() + ref.offset;
-  auto corrupt = [&](const std::string& what) {
-    return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": " + what};
-  };
-  auto header = DecodeRecordHeader({data - kRecordHeaderSize, kRecordHeaderSize}, salt_);
-  if (!header) return corrupt(header.error().message);
-  if (header->length != ref.length || header->name != ref.name) {
-    return corrupt("another record than the one referred to");
-  }
-  if (Crc32c({data, ref.length}, salt_) != header->payload_crc) {
-    return corrupt("wrong checksum of a record");
-  }
-  checked_.Add(ref.file, ref.offset);
-  return {};
-}
-
-Result<Buffer> PackFiles::Read(const RecordRef& ref) const { return ReadMoved(ref, 0); }
-
-Result<Buffer> PackFiles::ReadMoved(const RecordRef& ref, int hops) const {
+Result<PackFiles::Located> PackFiles::Locate(const RecordRef& ref, int hops) const {
+  const size_t head = PackRecordHeadSize(ref.length);
   if (ref.in_log() || ref.file == 0 || ref.offset % kRecordAlignment != 0 ||
-      ref.offset < kPackHeaderSize + kRecordHeaderSize || ref.offset > uint64_t{1} << 62) {
+      ref.offset < kPackHeaderSize + head || ref.offset > uint64_t{1} << 62) {
     return Error{ErrorCode::kCorrupt,
                  "a reference to " + Place(ref.file, ref.offset) + ", where no record can be"};
   }
@@ -160,14 +144,93 @@ Result<Buffer> PackFiles::ReadMoved(const RecordRef& ref, int hops) const {
     if (hops == kMostHops) {
       return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": moved in a circle"};
     }
-    return ReadMoved({ref.name, it->offset, it->file, it->length}, hops + 1);
+    return Locate({ref.name, it->offset, it->file, it->length}, hops + 1);
   }
   if (pack->readable.load(std::memory_order_acquire) < end) {
     return Error{ErrorCode::kCorrupt,
                  Place(ref.file, ref.offset) + ": the pack ends before the record"};
   }
-  if (!checked_.Has(ref.file, ref.offset)) ZN_RETURN_IF_ERROR(Check(*pack, ref));
-  return Buffer(pack->map, {pack->map->data() + ref.offset, ref.length});
+  return Located{pack->map, ref};
+}
+
+Result<> PackFiles::Check(const Located& record, uint64_t begin, uint64_t end) const {
+  const RecordRef& ref = record.ref;
+  const bool whole = begin == 0 && end == ref.length;
+  if (checked_.Has(CheckedRecords::kRecord, ref.file, ref.offset)) return {};
+  auto corrupt = [&](const std::string& what) {
+    return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": " + what};
+  };
+  std::optional<PackRecordHead> head;
+  const auto open_head = [&]() -> Result<> {
+    const size_t size = PackRecordHeadSize(ref.length);
+    auto opened =
+        PackRecordHead::Open({record.map->data() + ref.offset - size, size}, ref.length, salt_);
+    if (!opened) return corrupt(opened.error().message);
+    if (opened->header().name != ref.name)
+      return corrupt("another record than the one referred to");
+    head = *opened;
+    return {};
+  };
+  // Also when no block is to be checked: what is read has to be the record that was meant.
+  if (!checked_.Has(CheckedRecords::kHead, ref.file, ref.offset)) {
+    ZN_RETURN_IF_ERROR(open_head());
+    checked_.Add(CheckedRecords::kHead, ref.file, ref.offset);
+  }
+  for (uint64_t at = begin / kCheckBlock * kCheckBlock; at < end; at += kCheckBlock) {
+    const uint64_t place = ref.offset + at;
+    if (checked_.Has(CheckedRecords::kBlock, ref.file, place)) continue;
+    if (!head) ZN_RETURN_IF_ERROR(open_head());
+    const size_t size = std::min<uint64_t>(kCheckBlock, ref.length - at);
+    if (!head->IsSound(at / kCheckBlock, {record.map->data() + place, size})) {
+      return corrupt("wrong checksum of a record, in its bytes from " + std::to_string(at) + " on");
+    }
+    // A record that is read as a whole takes one place in memory, not one for each block.
+    if (!whole) checked_.Add(CheckedRecords::kBlock, ref.file, place);
+  }
+  if (whole) checked_.Add(CheckedRecords::kRecord, ref.file, ref.offset);
+  return {};
+}
+
+Result<Buffer> PackFiles::Read(const RecordRef& ref) const {
+  ZN_ASSIGN_OR_RETURN(const Located record, Locate(ref, 0));
+  const size_t head = PackRecordHeadSize(ref.length);
+  record.map->WillNeed(record.ref.offset - head, head + ref.length);
+  ZN_RETURN_IF_ERROR(Check(record, 0, ref.length));
+  return Buffer(record.map, {record.map->data() + record.ref.offset, ref.length});
+}
+
+/// Reads from the disk what is asked for and nothing around it.
+class PackFiles::Source final : public ByteSource {
+ public:
+  Source(const PackFiles& packs, Located record) : packs_(packs), record_(std::move(record)) {}
+
+  size_t size() const override { return record_.ref.length; }
+  Result<std::span<const std::byte>> Fetch(size_t offset, size_t count) override {
+    if (count == 0) return std::span<const std::byte>();
+    // Whole blocks are checked; the first fetch needs the head, too, which stands before the
+    // payload.
+    const uint64_t payload = record_.ref.offset;
+    const uint64_t begin = offset / kCheckBlock * kCheckBlock;
+    const uint64_t end =
+        std::min<uint64_t>((offset + count + kCheckBlock - 1) / kCheckBlock * kCheckBlock, size());
+    const size_t head = fetched_ ? 0 : PackRecordHeadSize(size());
+    fetched_ = true;
+    if (head > 0 && begin > 0) record_.map->WillNeed(payload - head, head);
+    const uint64_t from = begin > 0 ? payload + begin : payload - head;
+    record_.map->WillNeed(from, payload + end - from);
+    ZN_RETURN_IF_ERROR(packs_.Check(record_, offset, offset + count));
+    return std::span(record_.map->data() + payload + offset, count);
+  }
+
+ private:
+  const PackFiles& packs_;
+  const Located record_;
+  bool fetched_ = false;
+};
+
+Result<std::unique_ptr<ByteSource>> PackFiles::OpenRecord(const RecordRef& ref) const {
+  ZN_ASSIGN_OR_RETURN(Located record, Locate(ref, 0));
+  return std::unique_ptr<ByteSource>(std::make_unique<Source>(*this, std::move(record)));
 }
 
 Result<int> PackFiles::Descriptor(const RecordRef& ref) const {

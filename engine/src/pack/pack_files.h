@@ -14,21 +14,23 @@
 #include "base/file_system.h"
 #include "pack/pack_format.h"
 #include "zn/engine/buffer.h"
+#include "zn/engine/byte_source.h"
 
 namespace zn {
 
-/// Remembers which records were found sound in this process, in bounded memory: a record may be
-/// forgotten, and is then checked once more. Lock-free.
+/// Remembers what was found sound in this process, in bounded memory: it may be forgotten, and is
+/// then checked once more. Lock-free.
 class CheckedRecords {
  public:
+  enum What : uint8_t { kRecord, kHead, kBlock };  // at the offset of its payload, or of the block
   CheckedRecords() : slots_(new std::atomic<uint64_t>[kSlots]()) {}
-  bool Has(uint32_t file, uint64_t offset) const;
-  void Add(uint32_t file, uint64_t offset);
+  bool Has(What what, uint32_t file, uint64_t offset) const;
+  void Add(What what, uint32_t file, uint64_t offset);
 
  private:
   static constexpr size_t kSlots = size_t{1} << 18;  // 2 MiB, of which only what is used is touched
   static constexpr size_t kWays = 4;
-  static uint64_t KeyOf(uint32_t file, uint64_t offset);  // never 0
+  static uint64_t KeyOf(What what, uint32_t file, uint64_t offset);  // 0: not to be remembered
   static size_t SlotOf(uint64_t key);
 
   std::unique_ptr<std::atomic<uint64_t>[]> slots_;
@@ -47,6 +49,7 @@ class PackFiles {
   void SetReadable(uint32_t pack, uint64_t end);  // only ever more
 
   Result<Buffer> Read(const RecordRef& ref) const;
+  Result<std::unique_ptr<ByteSource>> OpenRecord(const RecordRef& ref) const;
   Result<int> Descriptor(const RecordRef& ref) const;
 
   /// Names an index that FindSealed looks into from now on, before those named earlier.
@@ -76,8 +79,15 @@ class PackFiles {
   /// kNotFound when the pack is gone and no table says where to.
   Result<std::shared_ptr<Pack>> Find(uint32_t pack, uint64_t need) const;
   Result<std::shared_ptr<Pack>> Open(uint32_t pack) const;
-  Result<Buffer> ReadMoved(const RecordRef& ref, int hops) const;
-  Result<> Check(const Pack& pack, const RecordRef& ref) const;
+  /// A record as it lies in a pack that is there; not checked.
+  struct Located {
+    std::shared_ptr<const Mapping> map;
+    RecordRef ref;  // after all moves
+  };
+  class Source;
+  Result<Located> Locate(const RecordRef& ref, int hops) const;
+  /// Checks the blocks of the record that hold [begin, end) of its payload, if that was not done.
+  Result<> Check(const Located& record, uint64_t begin, uint64_t end) const;
   void OpenIndex(Sealed& sealed) const;
 
   const std::shared_ptr<FileSystem> files_;

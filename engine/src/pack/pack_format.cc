@@ -12,7 +12,8 @@ namespace {
 constexpr uint32_t kPackMagic = 0x31504e5a;   // "ZNP1"
 constexpr uint32_t kIndexMagic = 0x31494e5a;  // "ZNI1"
 constexpr uint32_t kMovesMagic = 0x314d4e5a;  // "ZNM1"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kPackVersion = 2;
+constexpr uint32_t kVersion = 1;    // of indexes and tables of moves
 constexpr size_t kHeaderSize = 64;  // of each of the three
 constexpr size_t kCrcOffset = 60;
 constexpr size_t kFanoutSize = 256 * 4;
@@ -20,10 +21,18 @@ constexpr size_t kNameSize = 32;
 constexpr size_t kPlaceSize = 16;
 constexpr size_t kMoveSize = 24;
 
+constexpr size_t kChecksumSize = 4;
+
+uint32_t VersionOf(uint32_t magic) { return magic == kPackMagic ? kPackVersion : kVersion; }
+
+size_t BlocksInTable(uint64_t payload) {
+  return payload <= kCheckBlock ? 0 : (payload + kCheckBlock - 1) / kCheckBlock;
+}
+
 std::vector<std::byte> Header(uint32_t magic, const ByteWriter& fields, uint32_t salt) {
   ByteWriter writer;
   writer.Put(magic);
-  writer.Put(kVersion);
+  writer.Put(VersionOf(magic));
   writer.PutBytes(fields.bytes());
   std::vector<std::byte> header = writer.Take();
   header.resize(kHeaderSize);
@@ -42,7 +51,7 @@ Result<ByteReader> OpenHeader(std::span<const std::byte> bytes, uint32_t magic, 
   if (crc != Crc32c(bytes.first(kCrcOffset), salt)) {
     return Error{ErrorCode::kCorrupt, "wrong checksum of the header, or a file of another store"};
   }
-  if (uint32_t version = reader.Get<uint32_t>(); version != kVersion) {
+  if (uint32_t version = reader.Get<uint32_t>(); version != VersionOf(magic)) {
     return Error{ErrorCode::kUnsupported, "version " + std::to_string(version)};
   }
   return reader;
@@ -58,6 +67,59 @@ void EncodePackHeader(uint32_t salt, std::byte* out) {
 Result<> CheckPackHeader(std::span<const std::byte> bytes, uint32_t salt) {
   ZN_RETURN_IF_ERROR(OpenHeader(bytes, kPackMagic, salt));
   return {};
+}
+
+size_t PackRecordHeadSize(uint64_t payload) {
+  const size_t table = BlocksInTable(payload) * kChecksumSize;
+  return kRecordHeaderSize + (table + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
+}
+
+uint64_t PackRecordSize(uint64_t payload) {
+  return PackRecordHeadSize(payload) - kRecordHeaderSize + PaddedRecordSize(payload);
+}
+
+std::vector<std::byte> EncodePackRecordHead(RecordType type, const Sha256& name,
+                                            std::span<const std::byte> payload, uint32_t salt) {
+  std::vector<std::byte> head(PackRecordHeadSize(payload.size()));
+  const size_t blocks = BlocksInTable(payload.size());
+  std::byte* const table = head.data() + kRecordHeaderSize;
+  for (size_t i = 0; i < blocks; ++i) {
+    const size_t at = i * kCheckBlock;
+    const uint32_t crc =
+        Crc32c(payload.subspan(at, std::min(kCheckBlock, payload.size() - at)), salt);
+    std::memcpy(table + i * kChecksumSize, &crc, kChecksumSize);
+  }
+  const uint32_t crc =
+      blocks == 0 ? Crc32c(payload, salt) : Crc32c({table, blocks * kChecksumSize}, salt);
+  EncodeRecordHeader({type, payload.size(), name, crc}, salt, head.data());
+  return head;
+}
+
+Result<PackRecordHead> PackRecordHead::Open(std::span<const std::byte> head, uint64_t length,
+                                            uint32_t salt) {
+  PackRecordHead opened;
+  opened.salt_ = salt;
+  ZN_ASSIGN_OR_RETURN(opened.header_, DecodeRecordHeader(head, salt));
+  if (opened.header_.length != length) {
+    return Error{ErrorCode::kCorrupt, "another record than the one referred to"};
+  }
+  const size_t blocks = BlocksInTable(length);
+  if (blocks == 0) return opened;
+  if (head.size() < PackRecordHeadSize(length)) {
+    return Error{ErrorCode::kCorrupt, "the file ends within a record's head"};
+  }
+  const auto table = head.subspan(kRecordHeaderSize, blocks * kChecksumSize);
+  if (Crc32c(table, salt) != opened.header_.payload_crc) {
+    return Error{ErrorCode::kCorrupt, "wrong checksum of a record's table of checksums"};
+  }
+  opened.table_ = table.data();
+  return opened;
+}
+
+bool PackRecordHead::IsSound(size_t i, std::span<const std::byte> block) const {
+  uint32_t crc = header_.payload_crc;
+  if (table_ != nullptr) std::memcpy(&crc, table_ + i * kChecksumSize, kChecksumSize);
+  return Crc32c(block, salt_) == crc;
 }
 
 std::vector<std::byte> EncodePackIndex(std::vector<PackEntry> entries, uint64_t pack_size,
@@ -198,6 +260,31 @@ Result<std::vector<Move>> DecodeMoves(std::span<const std::byte> bytes, uint32_t
   return moves;
 }
 
+namespace {
+
+/// The record at the beginning of `rest`.
+Result<RecordHeader> CheckScanned(std::span<const std::byte> rest, uint32_t salt,
+                                  bool check_payload) {
+  ZN_ASSIGN_OR_RETURN(const RecordHeader header, DecodeRecordHeader(rest, salt));
+  const size_t head_size = header.length > UINT32_MAX ? 0 : PackRecordHeadSize(header.length);
+  if (head_size == 0 || head_size > rest.size() || header.length > rest.size() - head_size) {
+    return Error{ErrorCode::kCorrupt, "the file ends within a record"};
+  }
+  if (!check_payload) return header;
+  ZN_ASSIGN_OR_RETURN(const PackRecordHead head,
+                      PackRecordHead::Open(rest.first(head_size), header.length, salt));
+  const auto payload = rest.subspan(head_size, header.length);
+  for (size_t i = 0; i < head.blocks(); ++i) {
+    const size_t at = i * kCheckBlock;
+    if (!head.IsSound(i, payload.subspan(at, std::min(kCheckBlock, payload.size() - at)))) {
+      return Error{ErrorCode::kCorrupt, "wrong checksum of a record"};
+    }
+  }
+  return header;
+}
+
+}  // namespace
+
 PackScan ScanPack(std::span<const std::byte> pack, uint32_t salt, bool check_payloads) {
   PackScan scan;
   auto header = CheckPackHeader(pack, salt);
@@ -208,22 +295,14 @@ PackScan ScanPack(std::span<const std::byte> pack, uint32_t salt, bool check_pay
   scan.end = kPackHeaderSize;
   while (scan.end < pack.size()) {
     auto rest = pack.subspan(scan.end);
-    auto record = DecodeRecordHeader(rest, salt);
-    if (record &&
-        (record->length > rest.size() - kRecordHeaderSize || record->length > UINT32_MAX)) {
-      record = Error{ErrorCode::kCorrupt, "the file ends within a record"};
-    }
-    if (record && check_payloads &&
-        Crc32c(rest.subspan(kRecordHeaderSize, record->length), salt) != record->payload_crc) {
-      record = Error{ErrorCode::kCorrupt, "wrong checksum of a record"};
-    }
+    auto record = CheckScanned(rest, salt, check_payloads);
     if (!record) {
       scan.bad = std::move(record).error().Context("at offset " + std::to_string(scan.end));
       return scan;
     }
-    scan.entries.push_back(
-        {record->name, scan.end + kRecordHeaderSize, static_cast<uint32_t>(record->length)});
-    scan.end += PaddedRecordSize(record->length);
+    scan.entries.push_back({record->name, scan.end + PackRecordHeadSize(record->length),
+                            static_cast<uint32_t>(record->length)});
+    scan.end += PackRecordSize(record->length);
   }
   return scan;
 }

@@ -23,9 +23,42 @@ namespace zn {
 
 inline constexpr size_t kPackHeaderSize = 64;
 
-/// 0 magic "ZNP1", 4 version u32 = 1, 8 zeros, 60 crc32c of bytes 0..59.
+/// A longer payload is checked in blocks of this size, so that reading a row of a chunk touches the
+/// blocks it lies in and not the whole chunk.
+inline constexpr size_t kCheckBlock = 4096;
+
+/// 0 magic "ZNP1", 4 version u32 = 2, 8 zeros, 60 crc32c of bytes 0..59.
 void EncodePackHeader(uint32_t salt, std::byte* out);
 Result<> CheckPackHeader(std::span<const std::byte> bytes, uint32_t salt);
+
+/// What stands before a payload in a pack: the record's header and, when the payload is longer than
+/// kCheckBlock, a table with the salted CRC-32C (u32) of each of its blocks, padded with zeros to a
+/// multiple of 64. The header then holds the CRC of the table, without its padding, instead of the
+/// payload's.
+size_t PackRecordHeadSize(uint64_t payload);
+/// Head, payload, padding.
+uint64_t PackRecordSize(uint64_t payload);
+std::vector<std::byte> EncodePackRecordHead(RecordType type, const Sha256& name,
+                                            std::span<const std::byte> payload, uint32_t salt);
+
+/// The head of a record where it lies, checked; the bytes must outlive it.
+class PackRecordHead {
+ public:
+  /// `head` has PackRecordHeadSize(length) bytes for the `length` that a reference, or the header
+  /// itself, names. kCorrupt when header or table are damaged, or of another length.
+  static Result<PackRecordHead> Open(std::span<const std::byte> head, uint64_t length,
+                                     uint32_t salt);
+
+  const RecordHeader& header() const { return header_; }
+  size_t blocks() const { return (header_.length + kCheckBlock - 1) / kCheckBlock; }
+  /// Whether the bytes of block `i` are those that were written.
+  bool IsSound(size_t i, std::span<const std::byte> block) const;
+
+ private:
+  RecordHeader header_{};
+  const std::byte* table_ = nullptr;  // null when there is one block at most
+  uint32_t salt_ = 0;
+};
 
 /// A record of a pack. Offsets are those of payloads.
 struct PackEntry {
@@ -86,7 +119,7 @@ std::vector<std::byte> EncodeMoves(std::vector<Move> moves, uint32_t salt);
 Result<std::vector<Move>> DecodeMoves(std::span<const std::byte> bytes, uint32_t salt);
 
 /// Records one after the other from the pack's header on, until the first that is not valid.
-/// `check_payloads` also checks their CRCs. Gives the entries and where they end.
+/// `check_payloads` also checks their blocks. Gives the entries and where they end.
 struct PackScan {
   std::vector<PackEntry> entries;
   uint64_t end = 0;

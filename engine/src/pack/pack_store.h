@@ -16,6 +16,7 @@
 #include "base/file_system.h"
 #include "log/record.h"
 #include "zn/engine/buffer.h"
+#include "zn/engine/byte_source.h"
 #include "zn/engine/error.h"
 
 namespace zn {
@@ -40,10 +41,14 @@ class PackStore {
   /// mapped index.
   virtual std::optional<RecordRef> Find(const Sha256& name) const = 0;
 
-  /// The payload, in place; the CRC is checked on first use in this process (kCorrupt naming pack
-  /// and offset). The Buffer keeps the map alive. A collected pack's moved table is followed.
-  /// kNotFound when the pack is gone.
+  /// The payload, in place; its checksums are compared on first use in this process (kCorrupt
+  /// naming pack and offset). The Buffer keeps the map alive. A collected pack's moved table is
+  /// followed. kNotFound when the pack is gone.
   virtual Result<Buffer> Read(const RecordRef& ref) const = 0;
+
+  /// The same in parts: only the 4 KiB blocks that are fetched are read and checked. The source
+  /// keeps the map alive; the store must outlive it.
+  virtual Result<std::unique_ptr<ByteSource>> Open(const RecordRef& ref) const = 0;
 
   /// An open descriptor of the file that holds `ref`, checked, for sendfile; valid as long as the
   /// store. kNotFound when the record was moved: then Read it.

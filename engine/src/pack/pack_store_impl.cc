@@ -92,10 +92,8 @@ Result<RecordRef> PackStoreImpl::Put(RecordType type, const Sha256& name,
   if (payload.size() > UINT32_MAX) {
     return Error{ErrorCode::kTooLarge, "a chunk may have at most 4 GiB when encoded"};
   }
-  std::array<std::byte, kRecordHeaderSize> header;
-  EncodeRecordHeader({type, payload.size(), name, Crc32c(payload, options_.salt)}, options_.salt,
-                     header.data());
-  const uint64_t size = PaddedRecordSize(payload.size());
+  const auto head = EncodePackRecordHead(type, name, payload, options_.salt);
+  const uint64_t size = PackRecordSize(payload.size());
 
   std::shared_ptr<OpenPack> pack;
   uint64_t offset, put;
@@ -116,11 +114,10 @@ Result<RecordRef> PackStoreImpl::Put(RecordType type, const Sha256& name,
     writing_.insert(put);
   }
   std::span<const std::byte> pieces[] = {
-      header, payload, std::span(kZeros).first(size - kRecordHeaderSize - payload.size())};
+      head, payload, std::span(kZeros).first(size - head.size() - payload.size())};
   Result<> written = pack->file->Write(static_cast<int64_t>(offset), pieces);
 
-  RecordRef ref{name, offset + kRecordHeaderSize, pack->number,
-                static_cast<uint32_t>(payload.size())};
+  RecordRef ref{name, offset + head.size(), pack->number, static_cast<uint32_t>(payload.size())};
   uint64_t writeback_from = 0, writeback_to = 0;
   if (written) packs_.SetReadable(pack->number, offset + size);
   {

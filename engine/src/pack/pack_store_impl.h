@@ -28,6 +28,9 @@ class PackStoreImpl : public PackStore {
   Result<> Sync() override;
   std::optional<RecordRef> Find(const Sha256& name) const override;
   Result<Buffer> Read(const RecordRef& ref) const override { return packs_.Read(ref); }
+  Result<std::unique_ptr<ByteSource>> Open(const RecordRef& ref) const override {
+    return packs_.OpenRecord(ref);
+  }
   Result<int> Descriptor(const RecordRef& ref) const override { return packs_.Descriptor(ref); }
   Stats stats() const override;
 

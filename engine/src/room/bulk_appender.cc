@@ -44,6 +44,7 @@ class BulkAppenderImpl final : public BulkAppender {
     std::shared_ptr<const CodecPipeline> pipeline;
     std::vector<Piece> pieces;
     std::vector<uint8_t> present;  // by frame since `first`
+    std::vector<EncodedChunk> encoded;  // of these very frames, where the source has them
     int64_t bytes = 0;
   };
   /// What became of a window: filled in by the pool.
@@ -104,7 +105,8 @@ void JoinCounts(const std::vector<FrameBatch>& sample, FrameBatch& joined) {
 
 Result<> BulkAppenderImpl::Start() {
   ZN_ASSIGN_OR_RETURN(base_, room_->Tip());
-  merger_ = std::make_unique<ColumnMerger>(core_, base_->table, options_.layout, MergeMode::kWiden);
+  merger_ = std::make_unique<ColumnMerger>(core_, base_->table, options_.layout,
+                                           options_.strict ? MergeMode::kStrict : MergeMode::kWiden);
   // New per-atom fields get their layout from the whole sample, not from its first batch.
   FrameBatch all;
   JoinCounts(sample_, all);
@@ -199,6 +201,13 @@ Result<> BulkAppenderImpl::AddColumn(const ColumnMerger::Merged& merged, std::sp
       stream.window.geometry = merged.geometry;
       stream.window.geometry_index = merged.geometry_index;
       stream.window.pipeline = merged.pipeline;
+      if (column.grid && *column.grid == merged.geometry) {
+        for (const EncodedChunk& chunk : column.encoded) {
+          if (static_cast<uint64_t>(frames_ + chunk.first) != stream.window.first) continue;
+          stream.window.encoded.push_back(chunk);
+          stream.window.bytes += static_cast<int64_t>(chunk.encoded.size());
+        }
+      }
     }
     // Frames since the window's last one, without the field.
     while (stream.window.first + stream.window.present.size() < frame) {
@@ -270,7 +279,7 @@ void BulkAppenderImpl::Encode(Window& window, Stored& stored) {
   } else {
     std::vector<SourceRow> rows;
     for (const Piece& piece : window.pieces) rows.insert(rows.end(), piece.rows.begin(), piece.rows.end());
-    chunk = PrepareChunk(core_, window.geometry, window.geometry_index, *window.pipeline, rows);
+    chunk = PrepareChunk(core_, window.geometry, window.geometry_index, *window.pipeline, rows, window.encoded);
   }
   if (!chunk) return Fail(std::move(chunk).error());
   int64_t written = 0;
@@ -306,24 +315,20 @@ Result<CommitInfo> BulkAppenderImpl::Finish(const CommitContext& context) {
     if (error_) return *error_;
   }
   if (frames_ == 0) {
-    CommitInfo info;
-    info.changed = false;
-    info.commit = base_->commit;
-    info.position = base_->position;
-    info.frames = base_->frames();
-    return info;
+    ZN_ASSIGN_OR_RETURN(auto unchanged, room_->LeaveUnchanged({}, context, nullptr));
+    return std::move(*unchanged);
   }
   ZN_RETURN_IF_ERROR(core_.packs->Sync());
 
+  uint64_t place = 0;
   const auto check = [&](const RoomState& tip) -> Result<bool> {
+    ZN_ASSIGN_OR_RETURN(place, FindPlace(core_, tip, options_.place, frames_));
     if (tip.table != base_->table)
       return Error{ErrorCode::kConflict,
                    "the room's fields were changed while frames were imported; import again"};
-    if (tip.next_id > kMaxFrameId - frames_)
-      return Error{ErrorCode::kTooLarge, "the room has used up its frame ids"};
     return true;
   };
-  ZN_ASSIGN_OR_RETURN(auto info, room_->TryCommit(Operation::kImport, context, check, [&](CommitDraft& draft, CommitInfo&) -> Result<> {
+  ZN_ASSIGN_OR_RETURN(auto info, room_->TryCommit(options_.operation, context, check, [&](CommitDraft& draft, CommitInfo& made) -> Result<> {
     const FrameId first = draft.state().next_id;
     for (const FieldDefineOp& define : merger_->Definitions()) ZN_RETURN_IF_ERROR(draft.Apply(define));
     ZN_RETURN_IF_ERROR(draft.Apply(NextIdOp{first + frames_}));
@@ -345,7 +350,10 @@ Result<CommitInfo> BulkAppenderImpl::Finish(const CommitContext& context) {
       }
       if (!runs.empty()) ZN_RETURN_IF_ERROR(draft.AppendRuns(field, first, std::move(runs)));
     }
-    return draft.Apply(OrderSpliceOp{draft.state().order.span(), 0, {{static_cast<uint64_t>(frames_), {first}}}});
+    for (int64_t i = 0; i < frames_; ++i) made.ids.push_back(first + i);
+    made.versions.assign(static_cast<size_t>(frames_), 1);
+    made.first_position = static_cast<int64_t>(place);
+    return draft.Apply(OrderSpliceOp{place, 0, {{static_cast<uint64_t>(frames_), {first}}}});
   }));
   return std::move(*info);
 }

@@ -6,16 +6,6 @@
 namespace zn::internal {
 namespace {
 
-bool IsAllFill(DType dtype, std::span<const std::byte> raw) {
-  const size_t item = ItemSize(dtype);
-  if (raw.size() < item) return true;
-  std::byte fill[16];
-  WriteFillValue(dtype, fill);
-  if (std::memcmp(raw.data(), fill, item) != 0) return false;
-  // All elements equal the first when the bytes equal themselves, shifted by one element.
-  return std::memcmp(raw.data(), raw.data() + item, raw.size() - item) == 0;
-}
-
 /// Hashes raw rows together with what else decides the encoded bytes.
 Hash128 RawHash(const StoreCore& core, const Geometry& geometry, const Shape& shape, std::span<const std::byte> raw) {
   const std::string layout =
@@ -39,7 +29,8 @@ bool StoredEquals(const StoreCore& core, const RecordRef& ref, const Geometry& g
 }
 
 Result<PreparedBlock> PrepareBlock(const StoreCore& core, const Geometry& geometry, const CodecPipeline& pipeline,
-                                   const Shape& shape, std::span<const std::byte> raw, int64_t& deduplicated) {
+                                   const Shape& shape, std::span<const std::byte> raw, int64_t& deduplicated,
+                                   const EncodedChunk* encoded = nullptr) {
   PreparedBlock block;
   if (geometry.dtype != DType::kJson && IsAllFill(geometry.dtype, raw)) return block;
   block.raw_hash = RawHash(core, geometry, shape, raw);
@@ -49,7 +40,11 @@ Result<PreparedBlock> PrepareBlock(const StoreCore& core, const Geometry& geomet
     deduplicated += known->length;
     return block;
   }
-  ZN_ASSIGN_OR_RETURN(block.payload, pipeline.Encode(raw, shape));
+  if (encoded != nullptr) {
+    block.payload.assign(encoded->encoded.bytes().begin(), encoded->encoded.bytes().end());
+  } else {
+    ZN_ASSIGN_OR_RETURN(block.payload, pipeline.Encode(raw, shape));
+  }
   block.name = HashSha256(block.payload);
   if (const auto known = core.packs->Find(block.name)) {
     block.ref = *known;
@@ -57,6 +52,15 @@ Result<PreparedBlock> PrepareBlock(const StoreCore& core, const Geometry& geomet
     block.payload.clear();
   }
   return block;
+}
+
+/// The encoded form of a block that was given with it: only when it decodes to the very rows, padding too.
+const EncodedChunk* FindEncoded(std::span<const EncodedChunk> encoded, size_t block, std::span<const std::byte> raw) {
+  for (const EncodedChunk& chunk : encoded) {
+    if (chunk.block != block || chunk.decoded.size() != raw.size() || chunk.encoded.empty()) continue;
+    if (chunk.decoded.data() == raw.data() || std::memcmp(chunk.decoded.data(), raw.data(), raw.size()) == 0) return &chunk;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -68,13 +72,15 @@ FieldEntry PreparedChunk::Entry() const {
 }
 
 Result<PreparedChunk> PrepareChunk(const StoreCore& core, const Geometry& geometry, uint16_t geometry_index,
-                                   const CodecPipeline& pipeline, std::span<const SourceRow> rows) {
+                                   const CodecPipeline& pipeline, std::span<const SourceRow> rows,
+                                   std::span<const EncodedChunk> encoded) {
   PreparedChunk chunk;
   chunk.geometry = geometry_index;
   chunk.rows = static_cast<uint32_t>(rows.size());
   size_t element = ItemSize(geometry.dtype);
   for (int64_t extent : geometry.inner) element *= static_cast<size_t>(extent);
 
+  const bool full = static_cast<int64_t>(rows.size()) == geometry.frames_per_chunk;
   Shape shape;
   size_t blocks = 1;
   size_t row_bytes = element;
@@ -88,7 +94,6 @@ Result<PreparedChunk> PrepareChunk(const StoreCore& core, const Geometry& geomet
       return Error{ErrorCode::kTooLarge, "a frame needs " + std::to_string(blocks) +
                                              " blocks of " + std::to_string(a) + " atoms; use larger chunks"};
     // A short chunk is of edits or appends: not padded further than its own rows need.
-    const bool full = static_cast<int64_t>(rows.size()) == geometry.frames_per_chunk;
     chunk.chunk_atoms = static_cast<uint32_t>(full || blocks > 1 ? a : most);
     chunk.used_atoms = static_cast<uint32_t>(most);
     row_bytes = element * chunk.chunk_atoms;
@@ -125,7 +130,8 @@ Result<PreparedChunk> PrepareChunk(const StoreCore& core, const Geometry& geomet
     }
     chunk.raw_bytes += static_cast<int64_t>(raw_bytes);
     ZN_ASSIGN_OR_RETURN(PreparedBlock block,
-                        PrepareBlock(core, geometry, pipeline, shape, raw, chunk.deduplicated_bytes));
+                        PrepareBlock(core, geometry, pipeline, shape, raw, chunk.deduplicated_bytes,
+                                     full ? FindEncoded(encoded, b, raw) : nullptr));
     chunk.blocks.push_back(std::move(block));
   }
   return chunk;

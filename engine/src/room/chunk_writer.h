@@ -40,9 +40,11 @@ struct PreparedChunk {
 };
 
 /// Pads and encodes `rows`; fewer than the geometry's F make a short chunk that is cut to its own atoms. Blocks equal to
-/// stored ones become references. Thread-safe.
+/// stored ones become references. A full chunk's block that one of `encoded` (of this geometry) holds is stored as these
+/// bytes. Thread-safe.
 Result<PreparedChunk> PrepareChunk(const StoreCore& core, const Geometry& geometry, uint16_t geometry_index,
-                                   const CodecPipeline& pipeline, std::span<const SourceRow> rows);
+                                   const CodecPipeline& pipeline, std::span<const SourceRow> rows,
+                                   std::span<const EncodedChunk> encoded = {});
 Result<PreparedChunk> PrepareTextChunk(const StoreCore& core, const Geometry& geometry, uint16_t geometry_index,
                                        const CodecPipeline& pipeline, std::span<const std::string> texts);
 

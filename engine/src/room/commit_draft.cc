@@ -1,26 +1,6 @@
 #include "room/commit_draft.h"
 
 namespace zn::internal {
-namespace {
-
-class GroupSink : public NodeSink {
- public:
-  explicit GroupSink(const Log::AppendRecord& append) : append_(append) {}
-  Result<RecordRef> WriteNode(std::vector<std::byte> payload) override {
-    return append_(RecordType::kNode, std::move(payload));
-  }
-
- private:
-  const Log::AppendRecord& append_;
-};
-
-template <class Tree>
-TreeRef RefOf(const Tree& tree) {
-  return {tree.root_ref(), tree.span(), tree.level()};
-}
-
-}  // namespace
-
 Result<> CommitDraft::Apply(Op op) {
   ZN_RETURN_IF_ERROR(ApplyOp(core_, core_.pipelines, state_, op));
   ops_.push_back(std::move(op));
@@ -58,22 +38,15 @@ Result<uint32_t> CommitDraft::ChangeFrame(FrameId id, const NewRows& rows, const
   return record.version;
 }
 
-Result<> CommitDraft::Fold() {
-  GroupSink sink(append_);
-  RootRecord root;
-  root.next_id = state_.next_id;
-  root.first_shifted = state_.first_shifted;
-  ZN_ASSIGN_OR_RETURN(state_.order, state_.order.Save(sink));
-  ZN_ASSIGN_OR_RETURN(state_.versions, state_.versions.Save(sink));
-  root.order = RefOf(state_.order);
-  root.versions = RefOf(state_.versions);
-  for (size_t i = 0; i < state_.rows.size(); ++i) {
-    ZN_ASSIGN_OR_RETURN(state_.rows[i], state_.rows[i].Save(sink));
-    const FieldInfo& info = *state_.table->all[i];
-    root.fields.push_back({info.descriptor, info.lengths, info.internal, RefOf(state_.rows[i])});
+Result<> CommitDraft::FoldSome() {
+  if (!fold_) {
+    if (state_.ops_since_root >= core_.fold_policy.after) fold_ = std::make_unique<RoomFold>(state_);
+    return {};
   }
-  state_.root_ref = append_(RecordType::kRoot, EncodeRoot(root));
-  state_.ops_since_root = 0;
+  ZN_ASSIGN_OR_RETURN(const bool done, fold_->Step(append_, core_.fold_policy.nodes_per_op * ops_.size()));
+  if (!done) return {};
+  state_.root_ref = fold_->root_ref();
+  state_.ops_since_root -= fold_->ops();
   return {};
 }
 
@@ -93,11 +66,13 @@ Result<CommitDraft::Finished> CommitDraft::Finish() {
   }
   commit.actor = context_.actor;
   commit.message = context_.message;
-  if (must_fold_ || state_.ops_since_root + ops_.size() > kMaxInlineOps) {
-    ZN_RETURN_IF_ERROR(Fold());
+  if (must_fold_ || state_.ops_since_root + ops_.size() > core_.fold_policy.most_ops) {
+    fold_.reset();
+    ZN_RETURN_IF_ERROR(FoldNow(append_, state_));
   } else {
     state_.ops_since_root += static_cast<uint32_t>(ops_.size());
     commit.ops = ops_;
+    ZN_RETURN_IF_ERROR(FoldSome());
   }
   commit.root = state_.root_ref;
   commit.ops_since_root = state_.ops_since_root;

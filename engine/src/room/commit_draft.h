@@ -1,10 +1,12 @@
 // A commit while it is being made: the next state, the operations that lead to it, and the group they go into.
 #pragma once
 
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "room/chunk_writer.h"
+#include "room/fold.h"
 #include "room/state.h"
 #include "room/store_core.h"
 
@@ -13,9 +15,16 @@ namespace zn::internal {
 /// Lives inside Log::Append's build, under the room's write lock.
 class CommitDraft {
  public:
+  /// `fold` is the room's: begun, continued and given up here. Without a later success of Append it must be given up, too.
   CommitDraft(StoreCore& core, const RoomState& tip, const Log::AppendRecord& append, Operation operation,
-              const CommitContext& context, int64_t now_ns)
-      : core_(core), state_(tip), append_(append), operation_(operation), context_(context), now_ns_(now_ns) {}
+              const CommitContext& context, int64_t now_ns, std::unique_ptr<RoomFold>& fold)
+      : core_(core),
+        state_(tip),
+        append_(append),
+        operation_(operation),
+        context_(context),
+        now_ns_(now_ns),
+        fold_(fold) {}
 
   const RoomState& state() const { return state_; }
   const Log::AppendRecord& append() const { return append_; }
@@ -36,7 +45,7 @@ class CommitDraft {
   /// Makes a new version of the frame with these rows, keeping what they replace. Returns its number.
   Result<uint32_t> ChangeFrame(FrameId id, const NewRows& rows, const Lineage& lineage);
 
-  /// Folds the operations into trees when there are too many, and writes the commit.
+  /// Goes on folding operations into trees where there are many, and writes the commit.
   struct Finished {
     RoomState state;
     CommitRecord record;
@@ -45,7 +54,7 @@ class CommitDraft {
   Result<Finished> Finish();
 
  private:
-  Result<> Fold();
+  Result<> FoldSome();
 
   StoreCore& core_;
   RoomState state_;
@@ -53,6 +62,7 @@ class CommitDraft {
   const Operation operation_;
   const CommitContext& context_;
   const int64_t now_ns_;
+  std::unique_ptr<RoomFold>& fold_;
   std::vector<Op> ops_;
   bool must_fold_ = false;
 };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/dtype_convert.h"
+#include "zn/engine/dtype_convert.h"
 #include "tree/entries.h"
 #include "chunk/json_text.h"
 #include "chunk/layout.h"

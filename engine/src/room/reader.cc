@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/copy.h"
-#include "base/dtype_convert.h"
+#include "zn/engine/dtype_convert.h"
 #include "chunk/json_text.h"
 
 namespace zn::internal {
@@ -167,6 +167,7 @@ Result<Row> RowReader::ReadEntry(uint32_t field, const FieldEntry& entry, int64_
 Result<std::optional<Row>> RowReader::Read(uint32_t field, FrameId id, const AtomRange& atoms) const {
   ZN_ASSIGN_OR_RETURN(const FieldEntry entry, state_.RowOf(core_, field, id));
   if (!entry.present()) return std::optional<Row>();
+  if (entry.row == 0) DecodeAhead(field, id, entry);
   const FieldInfo& f = info(field);
   int64_t count = 0;
   switch (f.descriptor.geometries[entry.geometry].kind) {
@@ -185,6 +186,29 @@ Result<std::optional<Row>> RowReader::Read(uint32_t field, FrameId id, const Ato
   const bool per_atom = f.descriptor.kind == FieldKind::kAtom;
   ZN_ASSIGN_OR_RETURN(Row row, ReadEntry(field, entry, count, per_atom ? atoms : AtomRange{}));
   return std::optional<Row>(std::move(row));
+}
+
+void RowReader::DecodeAhead(uint32_t field, FrameId id, const FieldEntry& entry) const {
+  const FieldInfo& f = info(field);
+  const auto decoded_ahead = [&](const FieldEntry& at) {
+    return at.present() && at.row == 0 && at.blocks == 1 && at.refs[0] && at.chunk_rows == entry.chunk_rows &&
+           f.descriptor.geometries[at.geometry].dtype != DType::kJson;
+  };
+  if (entry.chunk_rows < ChunkCache::kSequentialRows || !decoded_ahead(entry) ||
+      core_.chunks->ResidentRows(f.descriptor.geometries[entry.geometry], entry, 0, 0, 1))
+    return;
+  const auto rows = static_cast<FrameId>(entry.chunk_rows);
+  if (!core_.read_ahead.Continues(state_.room, field, id, id + rows)) return;
+  for (int i = 1; i <= ReadAhead::kChunks; ++i) {
+    const auto next = state_.RowOf(core_, field, id + i * rows);
+    if (!next || !decoded_ahead(*next)) return;
+    // The table keeps geometries and pipelines; references lie in the log's maps, or are the entry's own.
+    core_.pool->Submit([&core = core_, table = state_.table, field, next = *next] {
+      const FieldInfo& of = *table->all[field];
+      // An error is met again by whoever wants the row.
+      (void)core.chunks->ReadRows(of.descriptor.geometries[next.geometry], *of.pipelines[next.geometry], next, 0, 0, 1);
+    });
+  }
 }
 
 std::optional<Row> RowReader::ReadResident(uint32_t field, FrameId id) const {

@@ -43,6 +43,8 @@ class RowReader {
                             const AtomRange& atoms) const;
 
  private:
+  /// Decodes the chunks behind this one on the pool where a reader goes through the field in order.
+  void DecodeAhead(uint32_t field, FrameId id, const FieldEntry& entry) const;
   const FieldInfo& info(uint32_t field) const { return *state_.table->all[field]; }
   const StoreCore& core_;
   const RoomState& state_;

@@ -8,6 +8,7 @@ namespace zn {
 namespace {
 
 constexpr uint8_t kPayloadVersion = 1;
+constexpr uint8_t kCheckpointVersion = 2;
 
 Error Malformed(const char* what) {
   return {ErrorCode::kCorrupt, std::string("malformed ") + what + " record; run zn-fsck"};
@@ -436,11 +437,12 @@ Result<RoomModel> DecodeModel(std::span<const std::byte> bytes) {
 
 std::vector<std::byte> EncodeCheckpoint(const CheckpointRecord& checkpoint) {
   ByteWriter out;
-  out.Put(kPayloadVersion);
+  out.Put(kCheckpointVersion);
   out.Put(checkpoint.epoch);
   out.Put(checkpoint.next_room);
   out.Put(static_cast<uint32_t>(checkpoint.rooms.size()));
   for (const RefRecord& ref : checkpoint.rooms) out.PutBytes(EncodeRef(ref));
+  PutRecordsAt(out, checkpoint.records);
   return out.Take();
 }
 
@@ -448,7 +450,8 @@ Result<CheckpointRecord> DecodeCheckpoint(std::span<const std::byte> bytes) {
   CheckpointRecord checkpoint;
   if (bytes.empty()) return checkpoint;  // a log begun before there was anything to say
   ByteReader in(bytes);
-  if (!Begin(in)) return Malformed("checkpoint");
+  const auto version = in.Get<uint8_t>();
+  if (version != kPayloadVersion && version != kCheckpointVersion) return Malformed("checkpoint");
   checkpoint.epoch = in.Get<uint64_t>();
   checkpoint.next_room = in.Get<uint64_t>();
   const auto rooms = in.Get<uint32_t>();
@@ -456,6 +459,9 @@ Result<CheckpointRecord> DecodeCheckpoint(std::span<const std::byte> bytes) {
     RefRecord ref;
     if (!GetRefRecord(in, ref)) return Malformed("checkpoint");
     checkpoint.rooms.push_back(std::move(ref));
+  }
+  if (version == kCheckpointVersion) {  // 1: written before there were control records
+    ZN_ASSIGN_OR_RETURN(checkpoint.records, GetRecordsAt(in));
   }
   if (!in.ok() || in.remaining() != 0) return Malformed("checkpoint");
   return checkpoint;

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/record_format.h"
 #include "log/record.h"
 #include "tree/run_tree.h"
 #include "zn/engine/field.h"
@@ -68,9 +69,6 @@ struct NextIdOp {
 };
 using Op = std::variant<OrderSpliceOp, FieldSpliceOp, VersionSetOp, FieldDefineOp, NextIdOp>;
 
-/// Operations that a commit may carry before they are folded into trees.
-inline constexpr uint32_t kMaxInlineOps = 1024;
-
 /// kCommit.
 struct CommitRecord {
   Operation operation = Operation::kCreate;
@@ -116,11 +114,12 @@ struct RefRecord {
   RecordRef model;
 };
 
-/// kCheckpoint: all refs as of the groups before it.
+/// kCheckpoint: all refs and the control records as of the groups before it.
 struct CheckpointRecord {
   uint64_t epoch = 0;
   uint64_t next_room = 1;
   std::vector<RefRecord> rooms;
+  RecordsAt records;
 };
 
 std::vector<std::byte> EncodeRoot(const RootRecord& root);

@@ -104,20 +104,30 @@ Result<NewFrames> PrepareFrames(StoreCore& core, const std::shared_ptr<const Fie
   return frames;
 }
 
-Result<CommitInfo> RoomImpl::PlaceFrames(Operation operation, int64_t position, NewFrames& frames,
-                                         const CommitContext& context, std::optional<CommitId> expected_head,
+Result<uint64_t> FindPlace(const NodeSource& source, const RoomState& tip, const Placement& place, int64_t count) {
+  if (place.expected_head && !(tip.commit == *place.expected_head)) return StaleHead(tip);
+  if (tip.next_id > kMaxFrameId - count) return Error{ErrorCode::kTooLarge, "the room has used up its frame ids"};
+  if (place.before_id) {
+    ZN_ASSIGN_OR_RETURN(const auto position, tip.order.FindId(source, *place.before_id));
+    if (!position) return Error{ErrorCode::kNotFound, "frame id " + std::to_string(*place.before_id) + " is not in the room"};
+    return *position;
+  }
+  if (!place.before) return tip.order.span();
+  if (*place.before < 0 || *place.before > tip.frames())
+    return Error{ErrorCode::kOutOfRange, "cannot insert before frame " + std::to_string(*place.before) +
+                                             " of a room with " + std::to_string(tip.frames())};
+  return static_cast<uint64_t>(*place.before);
+}
+
+Result<CommitInfo> RoomImpl::PlaceFrames(const Placement& place, NewFrames& frames, const CommitContext& context,
                                          bool& stale) {
   stale = false;
+  uint64_t at = 0;
   const auto check = [&](const RoomState& tip) -> Result<bool> {
-    if (expected_head && !(tip.commit == *expected_head))
-      return Error{ErrorCode::kConflict, "the room has moved on; its newest commit is " + tip.commit.ToString()};
-    if (position > tip.frames())
-      return Error{ErrorCode::kOutOfRange, "cannot insert before frame " + std::to_string(position) + " of a room with " +
-                                               std::to_string(tip.frames())};
-    if (tip.next_id > kMaxFrameId - frames.count)
-      return Error{ErrorCode::kTooLarge, "the room has used up its frame ids"};
+    ZN_ASSIGN_OR_RETURN(at, FindPlace(*core_, tip, place, frames.count));
     return tip.table == frames.table;
   };
+  const Operation operation = place.before || place.before_id ? Operation::kInsert : Operation::kAppend;
   ZN_ASSIGN_OR_RETURN(auto info, TryCommit(operation, context, check, [&](CommitDraft& draft, CommitInfo& made) -> Result<> {
     const FrameId first = draft.state().next_id;
     for (const FieldDefineOp& define : frames.defines) ZN_RETURN_IF_ERROR(draft.Apply(define));
@@ -134,10 +144,11 @@ Result<CommitInfo> RoomImpl::PlaceFrames(Operation operation, int64_t position, 
         begin = end;
       }
     }
-    const auto at = position < 0 ? draft.state().order.span() : static_cast<uint64_t>(position);
+    ZN_RETURN_IF_ERROR(PlaceCopied(draft, first, frames.copied));
     ZN_RETURN_IF_ERROR(draft.Apply(OrderSpliceOp{at, 0, {{static_cast<uint64_t>(frames.count), {first}}}}));
     for (int64_t i = 0; i < frames.count; ++i) made.ids.push_back(first + i);
     made.versions.assign(static_cast<size_t>(frames.count), 1);
+    made.first_position = static_cast<int64_t>(at);
     return {};
   }));
   if (!info) {
@@ -148,31 +159,47 @@ Result<CommitInfo> RoomImpl::PlaceFrames(Operation operation, int64_t position, 
   return std::move(*info);
 }
 
-Result<CommitInfo> RoomImpl::AddFrames(Operation operation, int64_t position, const FrameBatch& batch,
-                                       const CommitContext& context, std::optional<CommitId> expected_head) {
+Result<CommitInfo> RoomImpl::AddFrames(const Placement& place, const CommitContext& context,
+                                       const std::function<Result<NewFrames>(const RoomState&)>& prepare) {
   ZN_RETURN_IF_ERROR(CheckWritable(context));
-  if (batch.frames() == 0) {
-    ZN_ASSIGN_OR_RETURN(const StatePtr head, HeadState());
-    return Unchanged(*head, {});
-  }
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
-    ZN_ASSIGN_OR_RETURN(NewFrames frames, PrepareFrames(*core_, tip->table, batch, {}, MergeMode::kStrict));
+    ZN_ASSIGN_OR_RETURN(NewFrames frames, prepare(*tip));
+    if (frames.count == 0) {
+      ZN_ASSIGN_OR_RETURN(auto unchanged, LeaveUnchanged({}, context, nullptr));
+      return std::move(*unchanged);
+    }
     bool stale = false;
-    ZN_ASSIGN_OR_RETURN(CommitInfo info, PlaceFrames(operation, position, frames, context, expected_head, stale));
+    ZN_ASSIGN_OR_RETURN(CommitInfo info, PlaceFrames(place, frames, context, stale));
     if (!stale) return info;
   }
   return Error{ErrorCode::kConflict, "other writers kept changing the room's fields; try again"};
 }
 
+Result<CommitInfo> RoomImpl::Add(const FrameBatch& batch, const Placement& place, const CommitContext& context) {
+  return AddFrames(place, context, [&](const RoomState& tip) {
+    return PrepareFrames(*core_, tip.table, batch, {}, MergeMode::kStrict);
+  });
+}
+
+Result<CommitInfo> RoomImpl::CopyFrames(const Snapshot& source, std::span<const FrameId> ids, const Placement& place,
+                                        const CommitContext& context) {
+  if (source.store() != core_)
+    return Error{ErrorCode::kInvalidArgument, "frames can be copied by reference only within one store"};
+  return AddFrames(place, context,
+                   [&](const RoomState& tip) { return PrepareCopy(*core_, tip.table, source.state(), ids); });
+}
+
 Result<CommitInfo> RoomImpl::Append(const FrameBatch& batch, const CommitContext& context) {
-  return AddFrames(Operation::kAppend, -1, batch, context, {});
+  return Add(batch, {}, context);
 }
 
 Result<CommitInfo> RoomImpl::Insert(int64_t position, const FrameBatch& batch, const CommitContext& context,
                                     std::optional<CommitId> expected_head) {
-  if (position < 0) return Error{ErrorCode::kOutOfRange, "cannot insert before frame " + std::to_string(position)};
-  return AddFrames(Operation::kInsert, position, batch, context, expected_head);
+  Placement place;
+  place.before = position;
+  place.expected_head = expected_head;
+  return Add(batch, place, context);
 }
 
 namespace {
@@ -182,6 +209,7 @@ struct Preparation {
   std::shared_ptr<const FieldTable> table;
   std::vector<FieldDefineOp> defines;
   std::vector<uint32_t> versions;  // of the ids, as prepared on
+  std::optional<Error> stale;      // of the first frame that differs and is based on another version
   struct Part {
     uint32_t field = 0;
     std::vector<size_t> targets;  // row k is of ids[targets[k]]
@@ -214,6 +242,9 @@ Result<CommitInfo> RoomImpl::ChangeFrames(Operation operation, std::span<const F
   if (std::unordered_set<FrameId>(ids.begin(), ids.end()).size() != ids.size())
     return Error{ErrorCode::kInvalidArgument, "a frame is named twice"};
 
+  const auto stale = [&](size_t i, uint32_t newest) {
+    return !bases.empty() && bases[i].version && *bases[i].version != newest;
+  };
   const auto prepare = [&](const RoomState& state) -> Result<Preparation> {
     Preparation p;
     p.table = state.table;
@@ -224,15 +255,14 @@ Result<CommitInfo> RoomImpl::ChangeFrames(Operation operation, std::span<const F
     for (size_t i = 0; i < ids.size(); ++i) {
       ZN_RETURN_IF_ERROR(CheckInRoom(state, ids[i]));
       ZN_ASSIGN_OR_RETURN(const VersionEntry version, state.VersionOf(*core_, ids[i]));
-      if (!bases.empty() && bases[i].version && *bases[i].version != version.version)
-        return Error{ErrorCode::kConflict, "frame id " + std::to_string(ids[i]) + " is at version " +
-                                               std::to_string(version.version) + ", not " + std::to_string(*bases[i].version)};
       p.versions.push_back(version.version);
       if (replace || !has_atoms) continue;
       ZN_ASSIGN_OR_RETURN(const int32_t n_atoms, reader.AtomCount(ids[i]));
-      if (n_atoms != changes.n_atoms[i])
-        return Error{ErrorCode::kTypeMismatch, "frame id " + std::to_string(ids[i]) + " has " + std::to_string(n_atoms) +
-                                                   " atoms; rows of " + std::to_string(changes.n_atoms[i]) + " were given"};
+      if (n_atoms == changes.n_atoms[i]) continue;
+      // Whoever wrote another number of atoms meanwhile is why these do not fit.
+      if (stale(i, version.version)) return StaleVersion(ids[i], version.version, *bases[i].version);
+      return Error{ErrorCode::kInvalidArgument, "frame id " + std::to_string(ids[i]) + " has " + std::to_string(n_atoms) +
+                                                    " atoms; rows of " + std::to_string(changes.n_atoms[i]) + " were given"};
     }
     ColumnMerger merger(*core_, state.table, {}, MergeMode::kStrict);
     std::unordered_set<uint32_t> given;
@@ -315,17 +345,18 @@ Result<CommitInfo> RoomImpl::ChangeFrames(Operation operation, std::span<const F
       for (uint32_t field = 0; field < state.rows.size(); ++field)
         if (!state.table->all[field]->internal && given.count(field) == 0) ZN_RETURN_IF_ERROR(drop(field));
     }
-    ZN_RETURN_IF_ERROR(PutLargeBlocks(*core_, p.parts));
+    for (size_t i = 0; i < ids.size() && !p.stale; ++i)
+      if (p.changed[i] && stale(i, p.versions[i])) p.stale = StaleVersion(ids[i], p.versions[i], *bases[i].version);
+    if (!p.stale) ZN_RETURN_IF_ERROR(PutLargeBlocks(*core_, p.parts));
     return p;
   };
 
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
     ZN_ASSIGN_OR_RETURN(Preparation p, prepare(*tip));
-    if (std::find(p.changed.begin(), p.changed.end(), 1) == p.changed.end()) {
-      // Equal to what is sequenced; say so only of what is durable.
-      ZN_RETURN_IF_ERROR(WaitDurable(*tip));
-      return Unchanged(*tip, ids);
+    if (p.stale) {
+      ZN_RETURN_IF_ERROR(WaitAndPublish(tip->ticket, nullptr));  // so that whoever is told can see what is newer
+      return std::move(*p.stale);
     }
     const auto check = [&](const RoomState& now) -> Result<bool> {
       if (now.table != p.table) return false;
@@ -336,6 +367,11 @@ Result<CommitInfo> RoomImpl::ChangeFrames(Operation operation, std::span<const F
       }
       return true;
     };
+    if (std::find(p.changed.begin(), p.changed.end(), 1) == p.changed.end()) {
+      ZN_ASSIGN_OR_RETURN(auto unchanged, LeaveUnchanged(ids, context, check));
+      if (!unchanged) continue;
+      return std::move(*unchanged);
+    }
     ZN_ASSIGN_OR_RETURN(auto info, TryCommit(operation, context, check, [&](CommitDraft& draft, CommitInfo& made) -> Result<> {
       for (const FieldDefineOp& define : p.defines) ZN_RETURN_IF_ERROR(draft.Apply(define));
       std::vector<CommitDraft::NewRows> rows(ids.size());

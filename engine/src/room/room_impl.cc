@@ -14,11 +14,16 @@ constexpr size_t kMaxMessage = 4096;
 constexpr size_t kMaxMetadata = 64 << 10;
 constexpr size_t kOldStates = 8;
 
+}  // namespace
+
 Error StaleHead(const RoomState& tip) {
   return {ErrorCode::kConflict, "the room has moved on; its newest commit is " + tip.commit.ToString()};
 }
 
-}  // namespace
+Error StaleVersion(FrameId id, uint32_t newest, uint32_t base) {
+  return {ErrorCode::kConflict, "frame id " + std::to_string(id) + " is at version " + std::to_string(newest) + ", not " +
+                                    std::to_string(base)};
+}
 
 RefRecord RoomImpl::ref() const {
   const std::lock_guard lock(head_mutex_);
@@ -70,11 +75,7 @@ RoomInfo RoomImpl::info() const {
   info.name = ref.name;
   info.base = ref.base;
   info.incarnation = ref.room;
-  if (ref.model) {
-    if (const auto bytes = core_->ReadNode(ref.model)) {
-      if (auto model = DecodeModel(bytes->bytes())) info.model = std::move(*model);
-    }
-  }
+  if (auto model = LoadModel(ref.model)) info.model = std::move(*model);
   if (head) {
     info.commit = head->commit;
     info.frames = head->frames();
@@ -156,7 +157,7 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
                                                       const Check& check, const Fill& fill) {
   ZN_RETURN_IF_ERROR(CheckWritable(context));
   CommitInfo info;
-  StatePtr next;
+  RecordStatePtr records;
   Ticket ticket;
   std::vector<std::pair<uint32_t, FrameId>> touched;
   {
@@ -168,10 +169,23 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
     }
     std::optional<CommitDraft::Finished> finished;
     RefRecord new_ref;
-    ZN_ASSIGN_OR_RETURN(ticket, core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
-      CommitDraft draft(*core_, *tip, append, operation, context, core_->clock());
+    auto appended = core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
+      if (tip->room != 0) {
+        const auto sequenced = core_->sequenced.by_room.find(tip->room);
+        if (sequenced == core_->sequenced.by_room.end())
+          return Error{ErrorCode::kNotFound, "room " + ref().name + " was deleted"};
+        if (operation != Operation::kMaintenance) ZN_RETURN_IF_ERROR(CheckUnlocked(sequenced->second.model));
+      }
+      CommitDraft draft(*core_, *tip, append, operation, context, core_->clock(), fold_);
       ZN_RETURN_IF_ERROR(fill(draft, info));
       ZN_ASSIGN_OR_RETURN(finished, draft.Finish());
+      info.commit = finished->state.commit;
+      info.frames = finished->state.frames();
+      RecordDraft record_draft(*core_->records, append);
+      if (context.also) ZN_RETURN_IF_ERROR(context.also(record_draft, info));
+      ZN_RETURN_IF_ERROR(record_draft.Finish());
+      // Nothing fails from here on.
+      records = record_draft.Sequence();
       if (finished->state.room == 0) {  // its first commit makes the room
         finished->state.room = core_->sequenced.next_room++;
         RefRecord born = ref();
@@ -184,28 +198,134 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
       append(RecordType::kRef, EncodeRef(sequenced));
       new_ref = sequenced;
       return {};
-    }));
-    finished->state.position = {core_->epoch, core_->log->SequenceOf(ticket)};
+    });
+    if (!appended) {
+      fold_.reset();  // what it wrote for this commit is gone with it
+      return std::move(appended).error();
+    }
+    ticket = *appended;
+    if (fold_) {
+      fold_->Confirm();
+      if (fold_->root_ref()) {
+        SettleTrees(finished->state);
+        fold_.reset();
+      }
+    }
+    finished->state.position = info.position = {core_->epoch, core_->log->SequenceOf(ticket)};
     finished->state.ticket = ticket;
     touched = std::move(finished->touched);
-    next = std::make_shared<const RoomState>(std::move(finished->state));
-    const std::lock_guard head_lock(head_mutex_);
-    tip_ = next;
-    ref_.room = new_ref.room;
-    if (!ref_.model) ref_.model = new_ref.model;
+    const auto next = std::make_shared<const RoomState>(std::move(finished->state));
+    {
+      const std::lock_guard head_lock(head_mutex_);
+      tip_ = next;
+      ref_.room = new_ref.room;
+      if (!ref_.model) ref_.model = new_ref.model;
+    }
+    const auto kind = tip->room == 0 ? RoomChange::Kind::kCreated : RoomChange::Kind::kCommit;
+    Enqueue({ticket, kind, operation, tip->room == 0 ? nullptr : tip, next, {}, {}, {}, {}, {}}, info, context);
   }
-  ZN_RETURN_IF_ERROR(core_->log->Wait(ticket));
-  core_->commits.fetch_add(1, std::memory_order_relaxed);
-  if (operation != Operation::kMaintenance) {
-    const std::lock_guard lock(touched_mutex_);
+  auto finish = [self = shared_from_this(), ticket, records = std::move(records), touched = std::move(touched),
+                 operation]() mutable -> Result<> {
+    ZN_RETURN_IF_ERROR(self->WaitAndPublish(ticket, std::move(records)));
+    self->core_->commits.fetch_add(1, std::memory_order_relaxed);
+    if (operation == Operation::kMaintenance) return {};
+    const std::lock_guard lock(self->touched_mutex_);
     for (const auto& row : touched)
-      if (touched_.size() < kMaxTouched) touched_.insert(row);
+      if (self->touched_.size() < kMaxTouched) self->touched_.insert(row);
+    return {};
+  };
+  if (context.pending) {
+    context.pending->Defer(std::move(finish));
+  } else {
+    ZN_RETURN_IF_ERROR(finish());
   }
-  info.commit = next->commit;
-  info.position = next->position;
-  info.frames = next->frames();
-  Publish(std::move(next));
   return std::optional<CommitInfo>(std::move(info));
+}
+
+Result<std::optional<CommitInfo>> RoomImpl::LeaveUnchanged(std::span<const FrameId> ids, const CommitContext& context,
+                                                           const Check& check) {
+  ZN_RETURN_IF_ERROR(CheckWritable(context));
+  CommitInfo info;
+  RecordStatePtr records;
+  Ticket ticket;
+  {
+    const std::lock_guard lock(write_mutex_);
+    ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
+    if (check) {
+      ZN_ASSIGN_OR_RETURN(const bool still_right, check(*tip));
+      if (!still_right) return std::optional<CommitInfo>();
+    }
+    ZN_ASSIGN_OR_RETURN(info, Unchanged(*tip, ids));
+    // Equal to what is sequenced; said only once that is durable.
+    ticket = tip->ticket;
+    if (context.also) {
+      ZN_ASSIGN_OR_RETURN(
+          ticket, core_->AppendRecords([&](RecordTransaction& t) { return context.also(t, info); }, records));
+    }
+  }
+  ZN_RETURN_IF_ERROR(WaitAndPublish(ticket, std::move(records)));
+  return std::optional<CommitInfo>(std::move(info));
+}
+
+Result<> RoomImpl::WaitAndPublish(Ticket ticket, RecordStatePtr records) {
+  if (ticket != 0) ZN_RETURN_IF_ERROR(core_->log->Wait(ticket));
+  if (records) core_->records->Publish(std::move(records));
+  PublishUpTo(ticket);
+  return {};
+}
+
+void RoomImpl::Enqueue(Publication publication, const CommitInfo& info, const CommitContext& context) {
+  if (core_->listener) {
+    publication.info = info;
+    publication.context.actor = context.actor;
+    publication.context.message = context.message;
+    if (!model_) model_ = std::make_shared<const RoomModel>(RoomImpl::info().model);
+    if (!publication.model_before) publication.model_before = model_;
+    if (!publication.model_after) publication.model_after = model_;
+    model_ = publication.model_after;
+  }
+  const std::lock_guard lock(queue_mutex_);
+  queue_.push_back(std::move(publication));
+}
+
+void RoomImpl::PublishUpTo(Ticket ticket) {
+  // Writers come here in any order; what one of them publishes for others, those find done.
+  const std::lock_guard lock(publish_mutex_);
+  for (;;) {
+    Publication next;
+    {
+      const std::lock_guard queue_lock(queue_mutex_);
+      if (queue_.empty() || queue_.front().ticket > ticket) return;
+      next = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    if (next.kind == RoomChange::Kind::kModel) {
+      const std::lock_guard head_lock(head_mutex_);
+      ref_.model = next.model;
+    } else if (next.kind != RoomChange::Kind::kDeleted) {
+      Publish(next.after);
+    }
+    if (next.kind == RoomChange::Kind::kCreated || next.kind == RoomChange::Kind::kDeleted) {
+      withheld_ = std::move(next);
+    } else {
+      Tell(next);
+    }
+  }
+}
+
+void RoomImpl::Announce() {
+  const std::lock_guard lock(publish_mutex_);
+  if (withheld_) Tell(*withheld_);
+  withheld_.reset();
+}
+
+void RoomImpl::Tell(const Publication& p) const {
+  if (!core_->listener) return;
+  const std::string name = ref().name;
+  const Snapshot before = p.before ? Snapshot(core_, p.before) : Snapshot();
+  const Snapshot after(core_, p.after);
+  core_->listener(RoomChange{p.kind, name, p.after->room, p.operation, before, after, p.info, *p.model_before,
+                             *p.model_after, p.context});
 }
 
 Result<CommitInfo> RoomImpl::CommitNow(Operation operation, const CommitContext& context, const Fill& fill) {
@@ -221,26 +341,42 @@ void RoomImpl::PrepareFirstCommit(const RoomModel& model, const StatePtr& base) 
 }
 
 Result<> RoomImpl::Begin(Operation operation, const CommitContext& context) {
-  ZN_RETURN_IF_ERROR(CommitNow(operation, context, [](CommitDraft&, CommitInfo&) { return Result<>(); }));
+  CommitContext now = context;  // the room is listed once it is in the store
+  now.pending = nullptr;
+  ZN_RETURN_IF_ERROR(CommitNow(operation, now, [](CommitDraft&, CommitInfo&) { return Result<>(); }));
   return {};
 }
 
 Result<> RoomImpl::End(const CommitContext& context) {
   ZN_RETURN_IF_ERROR(CheckWritable(context));
-  const std::lock_guard write_lock(write_mutex_);
-  RefRecord ended = ref();
-  ended.deleted = true;
-  ZN_ASSIGN_OR_RETURN(const Ticket ticket, core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
-    append(RecordType::kRef, EncodeRef(ended));
-    core_->sequenced.by_room.erase(ended.room);
-    return {};
-  }));
+  RecordStatePtr records;
+  Ticket ticket;
   {
-    // Nothing may be sequenced behind the end, whether or not it becomes durable.
-    const std::lock_guard lock(head_mutex_);
-    ref_.deleted = true;
+    const std::lock_guard lock(write_mutex_);
+    ZN_RETURN_IF_ERROR(CheckWritable(context));
+    ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
+    ZN_ASSIGN_OR_RETURN(CommitInfo info, Unchanged(*tip, {}));
+    info.changed = true;
+    RefRecord ended = ref();
+    ended.deleted = true;
+    ZN_ASSIGN_OR_RETURN(ticket, core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
+      RecordDraft draft(*core_->records, append);
+      if (context.also) ZN_RETURN_IF_ERROR(context.also(draft, info));
+      ZN_RETURN_IF_ERROR(draft.Finish());
+      records = draft.Sequence();
+      append(RecordType::kRef, EncodeRef(ended));
+      core_->sequenced.by_room.erase(ended.room);
+      return {};
+    }));
+    {
+      // Nothing may be sequenced behind the end, whether or not it becomes durable.
+      const std::lock_guard head_lock(head_mutex_);
+      ref_.deleted = true;
+    }
+    info.position = {core_->epoch, core_->log->SequenceOf(ticket)};
+    Enqueue({ticket, RoomChange::Kind::kDeleted, Operation::kDelete, tip, tip, {}, {}, {}, {}, {}}, info, context);
   }
-  return core_->log->Wait(ticket);
+  return WaitAndPublish(ticket, std::move(records));
 }
 
 void RoomImpl::Follow(const RefRecord& ref) {
@@ -252,32 +388,65 @@ void RoomImpl::Follow(const RefRecord& ref) {
   head_generation_.fetch_add(1, std::memory_order_release);
 }
 
+Result<RoomModel> RoomImpl::LoadModel(const RecordRef& ref) const {
+  if (!ref) return RoomModel();
+  ZN_ASSIGN_OR_RETURN(const Buffer bytes, core_->ReadNode(ref));
+  return DecodeModel(bytes.bytes());
+}
+
+Result<> RoomImpl::CheckUnlocked(const RecordRef& model) {
+  if (locked_ == Locked::kUnknown) {
+    ZN_ASSIGN_OR_RETURN(const RoomModel loaded, LoadModel(model));
+    locked_ = loaded.locked ? Locked::kYes : Locked::kNo;
+  }
+  if (locked_ == Locked::kNo) return {};
+  return Error{ErrorCode::kReadOnly, "room " + ref().name + " is locked; its lock has to be taken off before it can change"};
+}
+
 Result<> RoomImpl::SetModel(const RoomModel& model, const CommitContext& context) {
-  ZN_RETURN_IF_ERROR(CheckWritable(context));
-  if (model.description.size() > kMaxMessage)
-    return Error{ErrorCode::kInvalidArgument, "the description is longer than 4096 bytes"};
-  if (model.metadata.size() > kMaxMetadata)
-    return Error{ErrorCode::kTooLarge, "the metadata is larger than 64 KiB"};
-  RecordRef model_ref;
-  const uint64_t room = ref().room;
-  ZN_ASSIGN_OR_RETURN(const Ticket ticket, core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
-    const auto sequenced = core_->sequenced.by_room.find(room);
-    if (sequenced == core_->sequenced.by_room.end())
-      return Error{ErrorCode::kNotFound, "room " + ref().name + " was deleted"};
-    model_ref = append(RecordType::kRoomModel, EncodeModel(model));
-    // Commits sequenced from here on carry the new model in their refs.
-    sequenced->second.model = model_ref;
-    append(RecordType::kRef, EncodeRef(sequenced->second));
-    return {};
-  }));
-  ZN_RETURN_IF_ERROR(core_->log->Wait(ticket));
-  const std::lock_guard lock(head_mutex_);
-  ref_.model = model_ref;
+  ZN_RETURN_IF_ERROR(UpdateModel([&](const RoomModel&) { return Result<RoomModel>(model); }, context));
   return {};
 }
 
-Result<> RoomImpl::WaitDurable(const RoomState& state) const {
-  return state.ticket == 0 ? Result<>() : core_->log->Wait(state.ticket);
+Result<RoomModel> RoomImpl::UpdateModel(const std::function<Result<RoomModel>(const RoomModel&)>& change,
+                                        const CommitContext& context) {
+  ZN_RETURN_IF_ERROR(CheckWritable(context));
+  RoomModel model;
+  RecordStatePtr records;
+  Ticket ticket;
+  {
+    const std::lock_guard lock(write_mutex_);
+    ZN_RETURN_IF_ERROR(CheckWritable(context));
+    ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
+    ZN_ASSIGN_OR_RETURN(CommitInfo info, Unchanged(*tip, {}));
+    info.changed = true;
+    RecordRef model_ref;
+    ZN_ASSIGN_OR_RETURN(ticket, core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
+      RefRecord& sequenced = core_->sequenced.by_room[tip->room];
+      ZN_ASSIGN_OR_RETURN(const RoomModel before, LoadModel(sequenced.model));
+      ZN_ASSIGN_OR_RETURN(model, change(before));
+      if (model.description.size() > kMaxMessage)
+        return Error{ErrorCode::kInvalidArgument, "the description is longer than 4096 bytes"};
+      if (model.metadata.size() > kMaxMetadata)
+        return Error{ErrorCode::kTooLarge, "the metadata is larger than 64 KiB"};
+      RecordDraft draft(*core_->records, append);
+      if (context.also) ZN_RETURN_IF_ERROR(context.also(draft, info));
+      ZN_RETURN_IF_ERROR(draft.Finish());
+      records = draft.Sequence();
+      model_ref = append(RecordType::kRoomModel, EncodeModel(model));
+      // Commits sequenced from here on carry the new model in their refs, and see its lock, durable or not.
+      sequenced.model = model_ref;
+      append(RecordType::kRef, EncodeRef(sequenced));
+      locked_ = model.locked ? Locked::kYes : Locked::kNo;
+      return {};
+    }));
+    info.position = {core_->epoch, core_->log->SequenceOf(ticket)};
+    Publication publication{ticket, RoomChange::Kind::kModel, Operation::kEdit, tip, tip, model_ref, {}, {}, {}, {}};
+    if (core_->listener) publication.model_after = std::make_shared<const RoomModel>(model);
+    Enqueue(std::move(publication), info, context);
+  }
+  ZN_RETURN_IF_ERROR(WaitAndPublish(ticket, std::move(records)));
+  return model;
 }
 
 Result<CommitInfo> RoomImpl::Unchanged(const RoomState& state, std::span<const FrameId> ids) const {
@@ -295,10 +464,12 @@ Result<CommitInfo> RoomImpl::Unchanged(const RoomState& state, std::span<const F
 }
 
 Result<CommitInfo> RoomImpl::Delete(std::span<const FrameId> ids, const CommitContext& context,
-                                    std::optional<CommitId> expected_head) {
+                                    std::optional<CommitId> expected_head, std::span<const BaseVersion> bases) {
+  if (!bases.empty() && bases.size() != ids.size())
+    return Error{ErrorCode::kInvalidArgument, "as many base versions are needed as frames are named"};
   if (ids.empty()) {
-    ZN_ASSIGN_OR_RETURN(const StatePtr head, HeadState());
-    return Unchanged(*head, {});
+    ZN_ASSIGN_OR_RETURN(auto unchanged, LeaveUnchanged({}, context, nullptr));
+    return std::move(*unchanged);
   }
   return CommitNow(Operation::kDelete, context, [&](CommitDraft& draft, CommitInfo& info) -> Result<> {
     if (expected_head && !(draft.state().commit == *expected_head)) return StaleHead(draft.state());
@@ -320,8 +491,10 @@ Result<CommitInfo> RoomImpl::Delete(std::span<const FrameId> ids, const CommitCo
       end = begin;
     }
     info.ids.assign(ids.begin(), ids.end());
-    for (const FrameId id : ids) {
-      ZN_ASSIGN_OR_RETURN(const VersionEntry version, draft.state().VersionOf(*core_, id));
+    for (size_t i = 0; i < ids.size(); ++i) {
+      ZN_ASSIGN_OR_RETURN(const VersionEntry version, draft.state().VersionOf(*core_, ids[i]));
+      if (!bases.empty() && bases[i].version && *bases[i].version != version.version)
+        return StaleVersion(ids[i], version.version, *bases[i].version);
       info.versions.push_back(version.version);
     }
     return {};
@@ -387,8 +560,7 @@ Result<CommitInfo> RoomImpl::Travel(bool forward, FrameId id, const CommitContex
     ZN_RETURN_IF_ERROR(CheckInRoom(draft.state(), id));
     ZN_ASSIGN_OR_RETURN(const VersionEntry newest, draft.state().VersionOf(*core_, id));
     if (base.version && *base.version != newest.version)
-      return Error{ErrorCode::kConflict, "frame id " + std::to_string(id) + " is at version " +
-                                             std::to_string(newest.version) + ", not " + std::to_string(*base.version)};
+      return StaleVersion(id, newest.version, *base.version);
     // What a version says of undo and redo; version 1 has no record and neither.
     const auto lineage_of = [&](uint32_t version) -> Result<VersionRecord> {
       VersionRecord record;
@@ -424,9 +596,11 @@ Result<CommitInfo> RoomImpl::Travel(bool forward, FrameId id, const CommitContex
   });
 }
 
-Result<CommitInfo> RoomImpl::Restore(const CommitId& commit, const CommitContext& context) {
+Result<CommitInfo> RoomImpl::Restore(const CommitId& commit, const CommitContext& context,
+                                     std::optional<CommitId> expected_head) {
   ZN_ASSIGN_OR_RETURN(const StatePtr old, LoadCommit(commit));
   return CommitNow(Operation::kRestore, context, [&](CommitDraft& draft, CommitInfo& info) -> Result<> {
+    if (expected_head && !(draft.state().commit == *expected_head)) return StaleHead(draft.state());
     // Rows of frames that the old commit has, where they differ from today's.
     std::vector<std::pair<uint64_t, uint64_t>> wanted;
     ZN_RETURN_IF_ERROR(old->order.ForEach(*core_, 0, old->order.span(), [&](uint64_t, uint64_t span, const OrderEntry& e) {

@@ -1,7 +1,8 @@
 // A room of an open store. Writers prepare outside its lock (compare, encode, hash), then check and sequence under it, then
 // wait for the log with all others.
 //
-// Locks, in this order: write_mutex_ (what is sequenced next), the log's, head_mutex_ (what is published).
+// Locks, in this order: write_mutex_ (what is sequenced next), the log's, publish_mutex_ (whose turn it is to be
+// published), head_mutex_ (what is).
 #pragma once
 
 #include <deque>
@@ -15,9 +16,11 @@
 #include "room/chunk_writer.h"
 #include "room/commit_draft.h"
 #include "room/field_merge.h"
+#include "room/fold.h"
 #include "room/state.h"
 #include "room/store_core.h"
 #include "zn/engine/room.h"
+#include "zn/engine/store.h"
 
 namespace zn::internal {
 
@@ -34,6 +37,13 @@ struct NewFrames {
     PreparedChunk chunk;
   };
   std::vector<Rows> rows;
+  struct CopiedRows {
+    uint32_t field = 0;
+    int64_t first = 0;  // new frame
+    uint64_t span = 0;
+    FieldEntry entry;
+  };
+  std::vector<CopiedRows> copied;  // ascending within a field
 };
 
 class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl> {
@@ -50,8 +60,11 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   Result<CommitInfo> Append(const FrameBatch& batch, const CommitContext& context) override;
   Result<CommitInfo> Insert(int64_t position, const FrameBatch& batch, const CommitContext& context,
                             std::optional<CommitId> expected_head) override;
+  Result<CommitInfo> Add(const FrameBatch& batch, const Placement& place, const CommitContext& context) override;
+  Result<CommitInfo> CopyFrames(const Snapshot& source, std::span<const FrameId> ids, const Placement& place,
+                                const CommitContext& context) override;
   Result<CommitInfo> Delete(std::span<const FrameId> ids, const CommitContext& context,
-                            std::optional<CommitId> expected_head) override;
+                            std::optional<CommitId> expected_head, std::span<const BaseVersion> bases) override;
   Result<CommitInfo> Move(int64_t begin, int64_t count, int64_t to, const CommitContext& context) override;
   Result<CommitInfo> Reorder(std::span<const FrameId> order, const CommitContext& context) override;
   Result<CommitInfo> Replace(FrameId id, const FrameBatch& frame, const CommitContext& context,
@@ -62,9 +75,12 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
                               std::span<const BaseVersion> bases, const CommitContext& context) override;
   Result<CommitInfo> Undo(FrameId id, const CommitContext& context, BaseVersion base) override;
   Result<CommitInfo> Redo(FrameId id, const CommitContext& context, BaseVersion base) override;
-  Result<CommitInfo> Restore(const CommitId& commit, const CommitContext& context) override;
+  Result<CommitInfo> Restore(const CommitId& commit, const CommitContext& context,
+                             std::optional<CommitId> expected_head) override;
   Result<std::unique_ptr<BulkAppender>> StartBulkAppend(const BulkAppender::Options& options) override;
   Result<> SetModel(const RoomModel& model, const CommitContext& context) override;
+  Result<RoomModel> UpdateModel(const std::function<Result<RoomModel>(const RoomModel&)>& change,
+                                const CommitContext& context) override;
   Result<int64_t> Compact(int64_t max_chunks) override;
   /// As Compact, but looks only at windows that were written to since the last call: for the store's own thread.
   Result<int64_t> CompactTouched(int64_t max_chunks);
@@ -84,9 +100,12 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   /// As TryCommit where the preparation cannot be stale.
   Result<CommitInfo> CommitNow(Operation operation, const CommitContext& context, const Fill& fill);
 
-  /// Places prepared frames before `position` (-1: at the end).
-  Result<CommitInfo> PlaceFrames(Operation operation, int64_t position, NewFrames& frames,
-                                 const CommitContext& context, std::optional<CommitId> expected_head, bool& stale);
+  /// Where the content is there already: runs what comes `also` with the change, if anything. nullopt as TryCommit.
+  Result<std::optional<CommitInfo>> LeaveUnchanged(std::span<const FrameId> ids, const CommitContext& context,
+                                                   const Check& check);
+
+  /// Sequences prepared frames; `stale` when the room's fields are others than they were prepared for.
+  Result<CommitInfo> PlaceFrames(const Placement& place, NewFrames& frames, const CommitContext& context, bool& stale);
 
   /// A room that is not in the store yet: its first commit puts it there, atomically with whatever that commit holds.
   /// `base` is the state it forks from, or null.
@@ -99,14 +118,16 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   /// A follower's room has a newer ref.
   void Follow(const RefRecord& ref);
   RefRecord ref() const;
+  /// Tells the listener that the room came or went. REQUIRES: whoever finds the room by name waits meanwhile.
+  void Announce();
   /// Makes every kept snapshot of this room look old: it left the store's table.
   void Retire() { head_generation_.fetch_add(1, std::memory_order_release); }
 
   const std::shared_ptr<StoreCore>& core() const { return core_; }
 
  private:
-  Result<CommitInfo> AddFrames(Operation operation, int64_t position, const FrameBatch& batch,
-                               const CommitContext& context, std::optional<CommitId> expected_head);
+  Result<CommitInfo> AddFrames(const Placement& place, const CommitContext& context,
+                               const std::function<Result<NewFrames>(const RoomState&)>& prepare);
   Result<CommitInfo> ChangeFrames(Operation operation, std::span<const FrameId> ids, const FrameBatch& changes,
                                   std::span<const std::string> remove, bool replace, std::span<const BaseVersion> bases,
                                   const CommitContext& context);
@@ -116,8 +137,30 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   Result<> CheckInRoom(const RoomState& state, FrameId id) const;
   struct Window;
   Result<int64_t> Merge(const StatePtr& state, std::vector<Window> windows);
-  Result<> WaitDurable(const RoomState& state) const;
+
+  /// A change that was sequenced, on its way to the readers and the listener.
+  struct Publication {
+    Ticket ticket = 0;
+    RoomChange::Kind kind = RoomChange::Kind::kCommit;
+    Operation operation = Operation::kCreate;
+    StatePtr before, after;
+    RecordRef model;  // kModel
+    // What only the listener needs.
+    CommitInfo info;
+    CommitContext context;
+    std::shared_ptr<const RoomModel> model_before, model_after;
+  };
+  /// REQUIRES: write_mutex_ held.
+  void Enqueue(Publication publication, const CommitInfo& info, const CommitContext& context);
+  /// Publishes what was sequenced up to a ticket that is durable, in order.
+  void PublishUpTo(Ticket ticket);
+  Result<RoomModel> LoadModel(const RecordRef& ref) const;
+  /// kReadOnly when the model sequenced last is locked. Within Log::Append's build.
+  Result<> CheckUnlocked(const RecordRef& model);
   void Publish(StatePtr state);
+  void Tell(const Publication& publication) const;
+  /// Waits for the log, then makes visible what became durable.
+  Result<> WaitAndPublish(Ticket ticket, RecordStatePtr records);
   Result<StatePtr> LoadCommit(const CommitId& commit) const;
 
   const std::shared_ptr<StoreCore> core_;
@@ -126,6 +169,14 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
 
   std::mutex write_mutex_;
   mutable StatePtr tip_;  // guarded by write_mutex_, and by head_mutex_ for loading
+  std::unique_ptr<RoomFold> fold_;  // guarded by write_mutex_; of an ancestor of tip_
+
+  std::shared_ptr<const RoomModel> model_;  // guarded by write_mutex_: the newest sequenced, once the listener needs it
+
+  std::mutex publish_mutex_;              // held while one of the queue is published
+  std::optional<Publication> withheld_;   // guarded by publish_mutex_: for Announce
+  std::mutex queue_mutex_;
+  std::deque<Publication> queue_;         // guarded by queue_mutex_: by ticket
 
   mutable std::mutex head_mutex_;
   mutable StatePtr head_;          // guarded by head_mutex_; null until first used
@@ -133,16 +184,32 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   mutable std::deque<StatePtr> old_states_;  // guarded by head_mutex_: a few that At() loaded
   std::atomic<uint64_t> head_generation_{0};
 
+  enum class Locked { kUnknown, kNo, kYes };
+  Locked locked_ = Locked::kUnknown;  // by the model sequenced last; guarded by the log's lock
+
   // Rows written since the last CompactTouched, for it to look at; beyond the bound a full Compact finds the rest.
   static constexpr size_t kMaxTouched = 1 << 16;
   mutable std::mutex touched_mutex_;
   std::set<std::pair<uint32_t, FrameId>> touched_;  // guarded by touched_mutex_: field, id
 };
 
+/// The kConflict of a base that is not the newest any more.
+Error StaleHead(const RoomState& tip);
+Error StaleVersion(FrameId id, uint32_t newest, uint32_t base);
+
+/// The position of `count` frames that `place` asks for: kConflict, kNotFound, kOutOfRange or kTooLarge when there is none.
+Result<uint64_t> FindPlace(const NodeSource& source, const RoomState& tip, const Placement& place, int64_t count);
+
 /// Merges a batch's columns with a table's fields and encodes their rows into short chunks (at most F rows each). Blocks
 /// that are large go to packs, and are synced.
 Result<NewFrames> PrepareFrames(StoreCore& core, const std::shared_ptr<const FieldTable>& table, const FrameBatch& batch,
                                 const LayoutOptions& layout, MergeMode mode);
+
+/// Frames of another state by reference (copy_frames.cc).
+Result<NewFrames> PrepareCopy(StoreCore& core, const std::shared_ptr<const FieldTable>& table, const RoomState& source,
+                              std::span<const FrameId> ids);
+
+Result<> PlaceCopied(CommitDraft& draft, FrameId first, std::span<const NewFrames::CopiedRows> copied);
 
 std::unique_ptr<BulkAppender> MakeBulkAppender(std::shared_ptr<RoomImpl> room, const BulkAppender::Options& options);
 

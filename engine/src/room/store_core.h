@@ -11,10 +11,13 @@
 #include "base/thread_pool.h"
 #include "cache/chunk_cache.h"
 #include "chunk/chunk_io.h"
+#include "control/record_table.h"
 #include "codec/pipeline_cache.h"
 #include "log/log.h"
 #include "pack/pack_store.h"
 #include "room/dedup.h"
+#include "room/fold_policy.h"
+#include "room/read_ahead.h"
 #include "room/records.h"
 #include "room/superblock.h"
 #include "zn/engine/store.h"
@@ -31,6 +34,11 @@ struct StoreCore : NodeSource {
   bool read_only = false;
   uint64_t epoch = 0;
   std::function<int64_t()> clock;
+  FoldPolicy fold_policy;
+
+  ~StoreCore() override {
+    pool.reset();  // what was submitted uses the rest
+  }
 
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<ChunkCache> cache;
@@ -39,6 +47,9 @@ struct StoreCore : NodeSource {
   std::unique_ptr<ChunkIo> chunks;
   PipelineCache pipelines;
   DedupIndex dedup;
+  mutable ReadAhead read_ahead;
+  std::shared_ptr<RecordTable> records;
+  Store::Listener listener;  // set before the first write
 
   /// Refs as sequenced: touched only inside Log::Append's build and the checkpoint writer, both under the log's lock.
   struct SequencedRefs {
@@ -47,6 +58,9 @@ struct StoreCore : NodeSource {
   } sequenced;
 
   std::atomic<int64_t> commits{0};
+
+  /// A transaction that comes with no commit: takes its place in the log. `next` is to be published once it is durable.
+  Result<Ticket> AppendRecords(const RecordChanges& changes, RecordStatePtr& next);
 
   Result<Buffer> ReadNode(const RecordRef& ref) const override {
     if (!ref.in_log()) return packs->Read(ref);

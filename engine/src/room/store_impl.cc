@@ -16,6 +16,7 @@
 
 namespace zn {
 
+using internal::RecordTable;
 using internal::RoomImpl;
 using internal::StatePtr;
 using internal::StoreCore;
@@ -39,7 +40,7 @@ class StoreImpl final : public Store {
  public:
   ~StoreImpl() override;
   static Result<std::unique_ptr<Store>> Open(const std::string& directory, const StoreOptions& options,
-                                             std::shared_ptr<FileSystem> disk);
+                                             std::shared_ptr<FileSystem> disk, const internal::FoldPolicy& fold_policy);
 
   std::string directory() const override { return core_->directory; }
   std::string uuid() const override { return FormatUuid(core_->superblock.uuid); }
@@ -54,8 +55,11 @@ class StoreImpl final : public Store {
                                                            const std::string& base,
                                                            const BulkAppender::Options& options) override;
   Result<std::shared_ptr<Room>> ForkRoom(const std::string& base, std::optional<CommitId> at, const std::string& name,
-                                         const CommitContext& context) override;
+                                         const CommitContext& context, const std::optional<RoomModel>& model) override;
   Result<> DeleteRoom(const std::string& name, const CommitContext& context) override;
+  RecordView records() const override { return RecordView(core_->records); }
+  Result<> Update(const RecordChanges& changes) override;
+  void SetListener(Listener listener) override { core_->listener = std::move(listener); }
   Result<> Refresh() override;
   Stats stats() const override;
 
@@ -99,7 +103,9 @@ class CreatingAppender final : public BulkAppender {
     store_.Release(name_);
   }
   Result<> Append(const FrameBatch& batch) override { return inner_->Append(batch); }
-  Result<CommitInfo> Finish(const CommitContext& context) override {
+  Result<CommitInfo> Finish(const CommitContext& given) override {
+    CommitContext context = given;  // the room is listed once it is in the store
+    context.pending = nullptr;
     ZN_ASSIGN_OR_RETURN(CommitInfo info, inner_->Finish(context));
     if (!info.changed) {
       // No frames: the room is made all the same.
@@ -122,13 +128,14 @@ class CreatingAppender final : public BulkAppender {
 };
 
 Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, const StoreOptions& options,
-                                               std::shared_ptr<FileSystem> disk) {
+                                               std::shared_ptr<FileSystem> disk, const internal::FoldPolicy& fold_policy) {
   auto store = std::make_unique<StoreImpl>();
   store->core_ = std::make_shared<StoreCore>();
   StoreCore& core = *store->core_;
   core.directory = directory;
   core.read_only = options.read_only;
   core.clock = options.clock ? options.clock : SystemClock;
+  core.fold_policy = fold_policy;
   const std::string superblock_path = directory + "/superblock";
 
   if (!PathExists(superblock_path)) {
@@ -199,6 +206,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, std::shared_ptr<FileS
   cache_options.unnamed_files = options.read_only;
   ZN_ASSIGN_OR_RETURN(core.cache, ChunkCache::Open(cache_options));
   core.chunks = std::make_unique<ChunkIo>(*core.log, *core.packs, *core.cache);
+  core.records = std::make_shared<RecordTable>(core, options.audit_lines);
 
   ZN_RETURN_IF_ERROR(Replay());
   if (options.read_only) return {};
@@ -208,6 +216,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, std::shared_ptr<FileS
     checkpoint.epoch = core.epoch;
     checkpoint.next_room = core.sequenced.next_room;
     for (const auto& [room, ref] : core.sequenced.by_room) checkpoint.rooms.push_back(ref);
+    checkpoint.records = core.records->Checkpoint();
     return EncodeCheckpoint(checkpoint);
   });
   // Fences and positions given out from now on are of a new epoch, also after a crash.
@@ -285,7 +294,7 @@ Result<> StoreImpl::Replay() {
           at = next;
         }
         core_->sequenced.next_room = std::max(core_->sequenced.next_room, checkpoint.next_room);
-        return {};
+        return core_->records->Restore(checkpoint.records);
       }
       case RecordType::kRef: {
         ZN_ASSIGN_OR_RETURN(const RefRecord ref, DecodeRef(record.payload));
@@ -297,10 +306,20 @@ Result<> StoreImpl::Replay() {
         core_->epoch = std::max(core_->epoch, in.Get<uint64_t>());
         return {};
       }
+      case RecordType::kState:
+        return core_->records->Replay(record.payload);
       default:
         return {};
     }
   });
+}
+
+Result<> StoreImpl::Update(const RecordChanges& changes) {
+  internal::RecordStatePtr next;
+  ZN_ASSIGN_OR_RETURN(const Ticket ticket, core_->AppendRecords(changes, next));
+  ZN_RETURN_IF_ERROR(core_->log->Wait(ticket));
+  core_->records->Publish(std::move(next));
+  return {};
 }
 
 Result<> StoreImpl::Refresh() { return core_->read_only ? Replay() : Result<>(); }
@@ -368,6 +387,7 @@ void StoreImpl::Register(const std::shared_ptr<RoomImpl>& room) {
   rooms_[ref.name] = room;
   names_[ref.room] = ref.name;
   reserved_.erase(ref.name);
+  room->Announce();
 }
 
 Result<std::shared_ptr<RoomImpl>> StoreImpl::NewRoom(const std::string& name, const RoomModel& model,
@@ -393,11 +413,12 @@ Result<std::shared_ptr<Room>> StoreImpl::CreateRoom(const std::string& name, con
 }
 
 Result<std::shared_ptr<Room>> StoreImpl::ForkRoom(const std::string& base, std::optional<CommitId> at,
-                                                  const std::string& name, const CommitContext& context) {
+                                                  const std::string& name, const CommitContext& context,
+                                                  const std::optional<RoomModel>& given) {
   ZN_ASSIGN_OR_RETURN(const auto base_room, Find(base));
   ZN_ASSIGN_OR_RETURN(const StatePtr state, at ? base_room->StateAt(*at) : base_room->HeadState());
-  RoomModel model;
-  model.description = base_room->info().model.description;
+  RoomModel model = given.value_or(RoomModel());
+  if (!given) model.description = base_room->info().model.description;
   ZN_ASSIGN_OR_RETURN(auto room, NewRoom(name, model, base + "@" + state->commit.ToString(), state));
   if (auto begun = room->Begin(Operation::kFork, context); !begun) {
     Release(name);
@@ -440,6 +461,7 @@ Result<> StoreImpl::DeleteRoom(const std::string& name, const CommitContext& con
   rooms_.erase(name);
   names_.erase(room->ref().room);
   room->Retire();
+  room->Announce();
   return {};
 }
 
@@ -466,14 +488,14 @@ Store::Stats StoreImpl::stats() const {
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const StoreOptions& options) {
-  return StoreImpl::Open(directory, options, LocalFileSystem());
+  return StoreImpl::Open(directory, options, LocalFileSystem(), {});
 }
 
 namespace internal {
 
 Result<std::unique_ptr<Store>> OpenStoreOn(std::shared_ptr<FileSystem> disk, const std::string& directory,
-                                           const StoreOptions& options) {
-  return StoreImpl::Open(directory, options, std::move(disk));
+                                           const StoreOptions& options, const internal::FoldPolicy& fold_policy) {
+  return StoreImpl::Open(directory, options, std::move(disk), fold_policy);
 }
 
 }  // namespace internal

@@ -50,6 +50,9 @@ Result<Superblock> DecodeSuperblock(std::span<const std::byte> bytes) {
   std::copy(uuid.begin(), uuid.end(), superblock.uuid.begin());
   superblock.created_ns = in.Get<int64_t>();
   superblock.hash_key = in.Get<uint64_t>();
+  if (superblock.format_version < kFormatVersion)
+    return Error{ErrorCode::kUnsupported, "has format " + std::to_string(superblock.format_version) +
+                                              ", of a version that was never released; import its files again"};
   if (superblock.format_version > kFormatVersion || superblock.incompatible_features != 0)
     return Error{ErrorCode::kUnsupported,
                  "was written by a later version of ZnStore (format " +

@@ -13,7 +13,7 @@ namespace zn {
 
 inline constexpr size_t kSuperblockSize = 4096;
 /// Raised with every incompatible change of the on-disk format.
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 
 struct Superblock {
   uint32_t format_version = kFormatVersion;

@@ -47,7 +47,7 @@ struct OrderEntry {
 struct FieldEntry {
   static constexpr TreeKind kKind = TreeKind::kField;
   static constexpr size_t kSize = 24;
-  static constexpr size_t kMaxLeaf = 48;
+  static constexpr size_t kMaxLeaf = 12;
   static constexpr uint16_t kAbsent = 0xFFFF;
   struct Aggregate {
     void Add(const Aggregate&) {}
@@ -127,7 +127,7 @@ struct FieldEntry {
 struct VersionEntry {
   static constexpr TreeKind kKind = TreeKind::kVersion;
   static constexpr size_t kSize = 56;
-  static constexpr size_t kMaxLeaf = 48;
+  static constexpr size_t kMaxLeaf = 12;
   struct Aggregate {
     void Add(const Aggregate&) {}
   };

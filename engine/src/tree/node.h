@@ -32,7 +32,7 @@ static_assert(offsetof(RecordRef, offset) == 32 && offsetof(RecordRef, file) == 
               offsetof(RecordRef, length) == 44);
 
 /// Values are stored on disk: never renumber.
-enum class TreeKind : uint8_t { kOrder = 1, kField = 2, kVersion = 3 };
+enum class TreeKind : uint8_t { kOrder = 1, kField = 2, kVersion = 3, kKey = 4 };
 
 inline constexpr size_t kNodeHeaderSize = 16;
 inline constexpr size_t kMaxTreeLevel = 16;

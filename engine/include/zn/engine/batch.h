@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,15 @@
 #include "zn/engine/field.h"
 
 namespace zn {
+
+/// A chunk as its source has it encoded, with the rows it was found to hold: a window of the same rows and geometry is stored
+/// as these bytes instead of being encoded again.
+struct EncodedChunk {
+  int64_t first = 0;   // frame of the batch of its first row; all its frames are in the batch
+  uint32_t block = 0;  // of atoms; 0 for per-frame fields
+  Buffer encoded;
+  Buffer decoded;  // what `encoded` decodes to, padding included
+};
 
 /// One field over the frames of a batch. Rows are joined without padding; frames without the field
 /// contribute none.
@@ -29,6 +39,11 @@ struct Column {
   std::vector<uint8_t> present;
   /// A JSON object for the descriptor (unit, ...), used when the field is new; may be empty.
   std::string attributes;
+
+  /// Where the source has a chunk grid: how a field that is new should be laid out, unless LayoutOptions say otherwise.
+  std::shared_ptr<const Geometry> grid;
+  /// Chunks of `grid` that lie wholly within the batch, ascending; none need be given.
+  std::vector<EncodedChunk> encoded;
 
   bool HasFrame(size_t frame) const { return present.empty() || present[frame] != 0; }
 };

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "zn/engine/byte_source.h"
 #include "zn/engine/dtype.h"
 #include "zn/engine/error.h"
 #include "zn/engine/shape.h"
@@ -22,9 +23,13 @@ namespace zn {
 /// Immutable after Create; every const member may be called from any thread at once.
 class CodecPipeline {
  public:
-  /// `codecs` is a Zarr v3 codec list: transpose, bytes (endian little|big), vlen-utf8, blosc (lz4, lz4hc, zstd, zlib;
-  /// never blosclz), zstd, lz4, gzip, crc32c. `dtype` is the elements'. kInvalidArgument names the codec at fault.
-  static Result<std::shared_ptr<const CodecPipeline>> Create(std::string_view codecs, DType dtype);
+  /// `codecs` is a Zarr v3 codec list: transpose, bytes (endian little|big), vlen-utf8, sharding_indexed (read only),
+  /// blosc (lz4, lz4hc, zstd, zlib; blosclz and snappy read only), zstd, lz4, gzip, crc32c, and by the names that
+  /// zarr-python gives them numcodecs.zlib, .shuffle, .delta, .fixedscaleoffset, .astype (docs/zarr-import.md); zn.rounded alone. `dtype` is the
+  /// elements'; `fill` one element, for the chunks that a shard leaves out (none given: the dtype's own fill value).
+  /// kInvalidArgument names the codec at fault.
+  static Result<std::shared_ptr<const CodecPipeline>> Create(std::string_view codecs, DType dtype,
+                                                             std::span<const std::byte> fill = {});
 
   virtual ~CodecPipeline() = default;
 
@@ -36,9 +41,15 @@ class CodecPipeline {
   virtual Result<> Decode(std::span<const std::byte> encoded, const Shape& shape,
                           std::span<std::byte> out) const = 0;
 
-  /// Rows [first, first + count) of the first axis only; with blosc in blocks, decodes just the blocks that hold them.
-  virtual Result<> DecodeRows(std::span<const std::byte> encoded, const Shape& shape, int64_t first,
-                              int64_t count, std::span<std::byte> out) const = 0;
+  /// Rows [first, first + count) of the first axis only; with blosc in blocks, or without compression, fetches and
+  /// decodes just what holds them.
+  virtual Result<> DecodeRows(ByteSource& encoded, const Shape& shape, int64_t first, int64_t count,
+                              std::span<std::byte> out) const = 0;
+  Result<> DecodeRows(std::span<const std::byte> encoded, const Shape& shape, int64_t first, int64_t count,
+                      std::span<std::byte> out) const {
+    SpanSource source(encoded);
+    return DecodeRows(source, shape, first, count, out);
+  }
 
   /// kJson: the decoded vlen-utf8 bytes, at most `limit` of them (kTooLarge beyond).
   virtual Result<std::vector<std::byte>> DecodeVariable(std::span<const std::byte> encoded,
@@ -46,13 +57,21 @@ class CodecPipeline {
 
   /// True when encoded bytes are the raw bytes (only `bytes` little-endian): they can be served from where they lie.
   virtual bool IsIdentity() const = 0;
+
+  /// False for what is read but never written (sharding_indexed, blosclz, snappy): Encode is kUnsupported.
+  virtual bool CanEncode() const = 0;
 };
 
-/// The JSON of the default pipeline for a dtype: blosc lz4 with shuffle and 64 KiB blocks (its "blocksize" is 64 KiB
-/// divided by the type size, which c-blosc multiplies again); for kJson vlen-utf8 and zstd.
+/// The JSON of the default pipeline for a dtype: blosc lz4 with shuffle and 16 KiB blocks; for kJson vlen-utf8 and zstd.
 std::string DefaultCodecs(DType dtype);
 
-/// Codecs from a command line: "blosc:zstd:5", "zstd:3", "lz4", "gzip:6", "none", or Zarr v3 JSON.
+/// The JSON of zn.rounded, for float32 and float64: each chunk whose values are multiples of a power of ten (as in XTC, GRO and PDB
+/// files, and in text with so many decimals) becomes bit-packed whole numbers, any other plain blosc. Exact for all values. Not of Zarr:
+/// views give its chunks in DefaultCodecs.
+std::string RoundedCodecs();
+
+/// Codecs from a command line: "blosc:zstd:5", "zstd:3", "lz4", "gzip:6", "rounded" (the default for other types than
+/// float32 and float64), "none", or Zarr v3 JSON.
 /// kInvalidArgument lists what is known.
 Result<std::string> ParseCodecs(std::string_view text, DType dtype);
 

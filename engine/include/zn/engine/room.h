@@ -45,7 +45,14 @@ struct LayoutOptions {
   std::string codecs;                      // as ParseCodecs takes it; "": the default of the dtype
 };
 
-/// Streams frames into one commit at the end of a room. Bounded memory: at most `max_bytes_in_flight` of raw rows
+/// Where new frames go; checked in the step that commits.
+struct Placement {
+  std::optional<int64_t> before;          // a position in [0, frames]; absent: the end
+  std::optional<FrameId> before_id;       // or: before this frame, wherever it stands by then
+  std::optional<CommitId> expected_head;  // kConflict when it is not the head
+};
+
+/// Streams frames into one commit, at the end of a room or where Options::place says. Bounded memory: at most `max_bytes_in_flight` of raw rows
 /// besides the batch at hand. Chunks are encoded and hashed on the store's pool and go to packs as they come; nothing
 /// is visible before Finish. One thread at a time.
 class BulkAppender {
@@ -54,6 +61,9 @@ class BulkAppender {
     LayoutOptions layout;
     int64_t max_bytes_in_flight = 256 << 20;
     int64_t histogram_frames = 4096;  // frames seen before atoms_per_chunk is chosen
+    Placement place;                  // where the frames go; checked by Finish
+    bool strict = false;              // fields keep their dtypes, as with Add; else they widen
+    Operation operation = Operation::kImport;
   };
   struct Stats {
     int64_t frames = 0, atoms = 0, chunks = 0;
@@ -89,8 +99,16 @@ class Room {
   /// Before `position` in [0, frames]. kConflict when `expected_head` is given and is not the head.
   virtual Result<CommitInfo> Insert(int64_t position, const FrameBatch& batch, const CommitContext& context,
                                     std::optional<CommitId> expected_head = {}) = 0;
+  /// New frames at a place of the caller's choice.
+  virtual Result<CommitInfo> Add(const FrameBatch& batch, const Placement& place, const CommitContext& context) = 0;
+  /// Frames of a snapshot of any room of this store as new ones (new ids, version 1), by reference: no row is read or
+  /// written. kTypeMismatch when a field is of another kind or shape here, or of a wider dtype there.
+  virtual Result<CommitInfo> CopyFrames(const Snapshot& source, std::span<const FrameId> ids, const Placement& place,
+                                        const CommitContext& context) = 0;
+  /// `bases`: empty, or one for each id, checked in the step that commits.
   virtual Result<CommitInfo> Delete(std::span<const FrameId> ids, const CommitContext& context,
-                                    std::optional<CommitId> expected_head = {}) = 0;
+                                    std::optional<CommitId> expected_head = {},
+                                    std::span<const BaseVersion> bases = {}) = 0;
   /// Moves frames [begin, begin + count) so that they start at `to` (a position after their removal).
   virtual Result<CommitInfo> Move(int64_t begin, int64_t count, int64_t to, const CommitContext& context) = 0;
   /// `order` is a permutation of all current ids.
@@ -100,7 +118,8 @@ class Room {
   virtual Result<CommitInfo> Replace(FrameId id, const FrameBatch& frame, const CommitContext& context,
                                      BaseVersion base = {}) = 0;
   /// Sets the fields in `changes` (a batch of one, same atom count) and removes those in `remove`. A frame equal to
-  /// what is stored makes no version and no commit (CommitInfo::changed is false).
+  /// what is stored makes no version and no commit (CommitInfo::changed is false), whatever it was based on: a retry
+  /// of a write that came through is no conflict.
   virtual Result<CommitInfo> Edit(FrameId id, const FrameBatch& changes, std::span<const std::string> remove,
                                   const CommitContext& context, BaseVersion base = {}) = 0;
   /// Many frames at once, all or nothing: row k of `changes` is for ids[k], based on bases[k] (empty: unchecked).
@@ -110,10 +129,15 @@ class Room {
   virtual Result<CommitInfo> Undo(FrameId id, const CommitContext& context, BaseVersion base = {}) = 0;
   virtual Result<CommitInfo> Redo(FrameId id, const CommitContext& context, BaseVersion base = {}) = 0;
   /// Makes the content of an old commit the newest. Frames whose content changes get a new version above any before.
-  virtual Result<CommitInfo> Restore(const CommitId& commit, const CommitContext& context) = 0;
+  virtual Result<CommitInfo> Restore(const CommitId& commit, const CommitContext& context,
+                                     std::optional<CommitId> expected_head = {}) = 0;
 
   virtual Result<std::unique_ptr<BulkAppender>> StartBulkAppend(const BulkAppender::Options& options) = 0;
   virtual Result<> SetModel(const RoomModel& model, const CommitContext& context) = 0;
+  /// As SetModel, with the new model made from the newest one in the step that commits; an error of `change` is returned
+  /// and nothing is changed. `change` must not call into the store.
+  virtual Result<RoomModel> UpdateModel(const std::function<Result<RoomModel>(const RoomModel&)>& change,
+                                        const CommitContext& context) = 0;
   /// Merges short chunks and windows with many runs into whole chunks; changes no version. Returns chunks rewritten.
   virtual Result<int64_t> Compact(int64_t max_chunks) = 0;
 };

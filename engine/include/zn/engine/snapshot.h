@@ -32,6 +32,13 @@ struct Row {
   std::string text;               // kJson only
 };
 
+/// Positions begin, begin + step, ..., `count` of them.
+struct PositionRun {
+  int64_t begin = 0, count = 0, step = 1;
+  int64_t at(int64_t k) const { return begin + k * step; }
+  friend bool operator==(const PositionRun&, const PositionRun&) = default;
+};
+
 /// Which atoms of per-atom fields a read wants; clipped to each frame's atoms.
 struct AtomRange {
   int64_t begin = 0;
@@ -93,6 +100,10 @@ class Snapshot {
 
   /// A frame as an older version of it was: `version` in [1, VersionOf(id)]. Presence of fields as it was then.
   Result<FrameBatch> ReadVersion(FrameId id, uint32_t version, std::span<const FieldIndex> fields) const;
+
+  /// The same commit with only these frames, in this order, and only these fields: for readers that take a whole
+  /// snapshot. Chunks are shared; a frame may stand several times. kOutOfRange for a position that is not in [0, frames()).
+  Result<Snapshot> Select(std::span<const PositionRun> frames, std::span<const FieldIndex> fields) const;
 
   /// sha256 over the frame's canonical bytes (docs/format.md, "Frame hash").
   Result<Sha256> HashFrame(FrameId id) const;

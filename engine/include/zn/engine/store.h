@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "zn/engine/records.h"
 #include "zn/engine/room.h"
 
 namespace zn {
@@ -24,8 +25,29 @@ struct StoreOptions {
   CacheOptions cache;
   /// Merge short chunks and windows with many pieces on a thread of the store's own, in commits that change no version.
   bool background_maintenance = true;
+  uint64_t audit_lines = 100'000;  // kept for each room
   /// Unix time in nanoseconds; tests pass their own.
   std::function<int64_t()> clock;
+};
+
+/// One change of one room, as Store::Listener gets it. Valid during the call only.
+struct RoomChange {
+  enum class Kind {
+    kCreated,  // by CreateRoom, an import or a fork: its first commit
+    kCommit,   // any further one
+    kModel,    // SetModel: no commit
+    kDeleted,
+  };
+  Kind kind = Kind::kCommit;
+  const std::string& room;
+  uint64_t incarnation = 0;
+  Operation operation = Operation::kCreate;  // of the commit; kMaintenance changes neither contents nor versions
+  const Snapshot& before;                    // empty for kCreated
+  const Snapshot& after;                     // equal to `before` for kModel and kDeleted
+  const CommitInfo& info;                    // with the position; for kModel and kDeleted only the position
+  const RoomModel& model_before;             // differs from model_after only for kModel
+  const RoomModel& model_after;
+  const CommitContext& context;              // actor and message
 };
 
 /// Owns every file. Rooms and snapshots must not outlive it. All members may be called from any thread.
@@ -51,10 +73,27 @@ class Store {
   virtual Result<std::unique_ptr<BulkAppender>> CreateRoomByImport(const std::string& name, const RoomModel& model,
                                                                    const std::string& base,
                                                                    const BulkAppender::Options& options) = 0;
-  /// O(1): the new room starts at `at` of `base` (its head when not given) and shares everything.
+  /// O(1): the new room starts at `at` of `base` (its head when not given) and shares everything. Without `model` it has
+  /// the base's description.
   virtual Result<std::shared_ptr<Room>> ForkRoom(const std::string& base, std::optional<CommitId> at,
-                                                 const std::string& name, const CommitContext& context) = 0;
+                                                 const std::string& name, const CommitContext& context,
+                                                 const std::optional<RoomModel>& model = {}) = 0;
   virtual Result<> DeleteRoom(const std::string& name, const CommitContext& context) = 0;
+
+  /// The control records that are durable.
+  virtual RecordView records() const = 0;
+  /// A transaction of its own: durable and visible when it returns. When `changes` puts nothing, what it saw is durable.
+  virtual Result<> Update(const RecordChanges& changes) = 0;
+
+  /// Told of every change of every room that this process makes: once each, in the order of the room's history (also
+  /// across a deletion and a new room of the same name), on the thread of some writer. When it is called the change is
+  /// durable, and readers see it already; the call that made it returns after it. So whoever notes the listener's state
+  /// first and takes a snapshot then misses nothing, and may only see a change twice.
+  /// It must be quick (writers of the room wait for it; those of others do not, unless a room comes or goes), must not
+  /// throw, and may read the snapshots but call nothing else of the store, its rooms or its records.
+  using Listener = std::function<void(const RoomChange&)>;
+  /// Before the first change, and once.
+  virtual void SetListener(Listener listener) = 0;
 
   /// Readers of a store that another process writes: takes in what it committed since. No-op for the writer.
   virtual Result<> Refresh() = 0;

@@ -1,0 +1,393 @@
+#include "check/reach.h"
+
+#include <algorithm>
+
+#include "chunk/chunk_io.h"
+#include "room/state.h"
+#include "zn/engine/codec.h"
+
+namespace zn::check {
+namespace {
+
+constexpr size_t kDecodesAtOnce = 256;
+constexpr int64_t kDecodeBytesAtOnce = 256 << 20;
+constexpr int64_t kLargestText = int64_t{1} << 31;  // of one decoded chunk of texts
+
+FindingClass ClassOf(RecordFault::Kind kind) {
+  switch (kind) {
+    case RecordFault::kMissing:
+      return FindingClass::kObjectMissing;
+    case RecordFault::kTruncated:
+      return FindingClass::kObjectTruncated;
+    case RecordFault::kHash:
+      return FindingClass::kObjectHash;
+    case RecordFault::kUnreadable:
+      return FindingClass::kObjectTruncated;
+  }
+  return FindingClass::kObjectHash;
+}
+
+}  // namespace
+
+void Reach::Damaged(std::string_view kind, const RecordRef& ref, const RecordFault& fault,
+                    const Affected& affected) {
+  run_.findings.AddRecord(PlaceOf(ref), {ClassOf(fault.kind),
+                                         false,
+                                         DescribeRecord(kind, ref),
+                                         fault.what,
+                                         "zn-fsck --repair looks for another copy",
+                                         {affected}});
+}
+
+void Reach::Senseless(FindingClass kind, std::string_view what, const RecordRef& ref,
+                      std::string message, const Affected& affected) {
+  run_.findings.AddRecord(PlaceOf(ref), {kind,
+                                         false,
+                                         DescribeRecord(what, ref),
+                                         std::move(message),
+                                         "restore from a backup (--from-backup)",
+                                         {affected}});
+}
+
+std::optional<std::vector<std::byte>> Reach::Read(std::string_view kind, const RecordRef& ref,
+                                                  const Affected& affected) {
+  std::vector<std::byte> payload;
+  if (const auto fault = run_.image.ReadChecked(ref, &payload)) {
+    Damaged(kind, ref, *fault, affected);
+    return std::nullopt;
+  }
+  return payload;
+}
+
+Result<> Reach::Follow(const Rooms& rooms) {
+  for (const auto& [incarnation, ref] : rooms) {
+    ++run_.summary.rooms;
+    Room(ref);
+    if (run_.cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
+  }
+  FlushDecodes();
+  return {};
+}
+
+void Reach::Room(const RefRecord& ref) {
+  const Affected all{ref.name, "", -1, -1};
+  if (ref.model && run_.image.Reach(ref.model))
+    if (auto bytes = Read("room model", ref.model, all))
+      if (auto model = DecodeModel(*bytes); !model)
+        Senseless(FindingClass::kObjectDecode, "room model", ref.model, model.error().message, all);
+  if (!ref.commit) {
+    run_.findings.Add({FindingClass::kRefDangling,
+                       false,
+                       "room " + ref.name,
+                       "its ref names no commit",
+                       "restore from a backup (--from-backup)",
+                       {all}});
+    return;
+  }
+  if (const auto fault = run_.image.CheckPlace(ref.commit))
+    run_.findings.Add({FindingClass::kRefDangling,
+                       false,
+                       "room " + ref.name,
+                       "its newest commit " + ref.commit.name.Hex().substr(0, 16) +
+                           " cannot be read: " + fault->what,
+                       "zn-fsck --repair goes back to the newest commit that is whole",
+                       {all}});
+  Commits(ref.name, ref.commit);
+}
+
+void Reach::Commits(const std::string& room, RecordRef ref) {
+  const Affected all{room, "", -1, -1};
+  Descriptors fields;
+  uint64_t generation = UINT64_MAX;
+  // Newest first, until what another room (a fork's base) was followed along already. Fields are
+  // never renumbered and geometries only added, so the newest root's descriptors serve the older
+  // commits too.
+  while (ref && run_.image.Reach(ref) && !run_.cancelled()) {
+    ++run_.summary.commits;
+    const auto bytes = Read("commit", ref, all);
+    if (!bytes) return;
+    auto commit = DecodeCommit(*bytes);
+    if (!commit)
+      return Senseless(FindingClass::kObjectDecode, "commit", ref, commit.error().message, all);
+    if (commit->generation >= generation)
+      return Senseless(FindingClass::kVersionCycle, "commit", ref,
+                       "its generation is not below its child's", all);
+    generation = commit->generation;
+    if (fields.empty() && commit->root) {
+      // The descriptors are needed even where the root itself was met before.
+      std::vector<std::byte> payload;
+      if (!run_.image.ReadChecked(commit->root, &payload))
+        if (auto root = DecodeRoot(payload))
+          for (auto& field : root->fields) fields.push_back(std::move(field.descriptor));
+    }
+    for (const Op& op : commit->ops) Operation(room, op, &fields);
+    if (commit->root) Root(room, commit->root, &fields);
+    if (run_.options.level == CheckLevel::kDeep) {
+      if (auto state = internal::LoadState(run_.image, pipelines_, ref)) {
+        if (state->frames() != commit->frames)
+          Senseless(FindingClass::kTreeCount, "commit", ref,
+                    "it says " + std::to_string(commit->frames) + " frames, its order tree has " +
+                        std::to_string(state->frames()),
+                    all);
+      } else if (!run_.findings.any_record()) {
+        Senseless(FindingClass::kObjectDecode, "commit", ref, state.error().message, all);
+      }
+    }
+    run_.Progress("trees", run_.summary.references, 0);
+    ref = commit->parent;
+  }
+}
+
+void Reach::CheckDescriptor(const std::string& room, const FieldDescriptor& field) {
+  for (size_t g = 0; g < field.geometries.size(); ++g) {
+    const Geometry& geometry = field.geometries[g];
+    std::string wrong;
+    if (geometry.frames_per_chunk < 1 || geometry.atoms_per_chunk < 0 || geometry.RowBytes() < 0)
+      wrong = "its chunk grid has no size";
+    else if (auto pipeline = pipelines_.Get(geometry.codecs, geometry.dtype); !pipeline)
+      wrong = pipeline.error().message;
+    if (!wrong.empty())
+      run_.findings.Add({FindingClass::kZarrMeta,
+                         false,
+                         "field " + field.name + " of room " + room,
+                         "geometry " + std::to_string(g) + ": " + wrong,
+                         "restore from a backup (--from-backup)",
+                         {{room, field.name, -1, -1}}});
+  }
+}
+
+void Reach::Root(const std::string& room, const RecordRef& ref, Descriptors* fields) {
+  if (!run_.image.Reach(ref)) return;
+  const Affected all{room, "", -1, -1};
+  const auto bytes = Read("root", ref, all);
+  if (!bytes) return;
+  auto root = DecodeRoot(*bytes);
+  if (!root) return Senseless(FindingClass::kObjectDecode, "root", ref, root.error().message, all);
+  for (size_t i = 0; i < root->fields.size(); ++i) {
+    if (i >= fields->size()) fields->push_back(root->fields[i].descriptor);
+    CheckDescriptor(room, root->fields[i].descriptor);
+  }
+  Where where{&room, "", nullptr, -1, -1};
+  Tree<OrderEntry>(root->order, where, [](const OrderEntry&, uint64_t, uint64_t, const Where&) {});
+  Tree<VersionEntry>(
+      root->versions, where, [&](const VersionEntry& entry, uint64_t, uint64_t base, const Where&) {
+        if (entry.version != 0)
+          Versions(room, entry.record, static_cast<FrameId>(base), entry.version, *fields);
+      });
+  for (const RootRecord::Field& field : root->fields) {
+    Where in_field{&room, field.descriptor.name, &field.descriptor, -1, -1};
+    Tree<FieldEntry>(field.rows, in_field,
+                     [&](const FieldEntry& entry, uint64_t span, uint64_t, const Where& at) {
+                       Row(entry, span, at);
+                     });
+  }
+}
+
+template <class Entry, class Visit>
+void Reach::Tree(const TreeRef& tree, const Where& where, Visit&& visit) {
+  if (tree.span == 0) return;
+  Node<Entry>(tree.root, tree.level, tree.span, 0, where, visit);
+}
+
+template <class Entry, class Visit>
+void Reach::Node(const RecordRef& ref, int level, uint64_t span, uint64_t base, Where where,
+                 Visit& visit) {
+  if (run_.cancelled()) return;
+  ++run_.summary.references;
+  if constexpr (Entry::kKind != TreeKind::kOrder) {
+    where.first = static_cast<FrameId>(base);
+    where.last = static_cast<FrameId>(base + span - 1);
+  }
+  if (run_.image.Resolve(ref) && !run_.image.Reach(ref)) return;  // met before
+  ++run_.summary.nodes;
+  auto payload = Read("tree node", ref, where.affected());
+  if (!payload) return;
+  constexpr size_t kChild = kEncodedRefSize + (Entry::kKind == TreeKind::kOrder ? 16 : 0);
+  const auto wrong = [&](const char* what) {
+    Senseless(FindingClass::kTreeCount, "tree node", ref, what, where.affected());
+  };
+  const auto view =
+      NodeView::Open(Buffer::Own(std::move(*payload)), Entry::kKind, Entry::kSize, kChild);
+  if (!view) return wrong(view.error().message.c_str());
+  if (view->level != level) return wrong("its level is not what its parent says");
+  uint64_t before = 0;
+  for (size_t i = 0; i < view->count; ++i) {
+    if (view->ends[i] <= before) return wrong("its runs do not ascend");
+    before = view->ends[i];
+  }
+  if (before != span) return wrong("it does not cover what its parent says");
+  for (size_t i = 0; i < view->count; ++i) {
+    const uint64_t start = view->start(i);
+    const uint64_t width = view->ends[i] - start;
+    if (view->level > 0) {
+      RecordRef child;
+      std::memcpy(&child, view->entries + i * kChild, kEncodedRefSize);
+      Node<Entry>(child, level - 1, width, base + start, where, visit);
+      continue;
+    }
+    if constexpr (Entry::kKind == TreeKind::kField) {
+      uint32_t index;
+      uint16_t blocks;
+      std::memcpy(&blocks, view->entries + i * Entry::kSize + 2, 2);
+      std::memcpy(&index, view->entries + i * Entry::kSize + 20, 4);
+      if (uint64_t{index} + blocks > view->ref_count)
+        return wrong("an entry's references lie beyond its end");
+      where.first = static_cast<FrameId>(base + start);
+      where.last = static_cast<FrameId>(base + start + width - 1);
+    }
+    visit(Entry::Decode(view->entries + i * Entry::kSize, *view), width, base + start, where);
+  }
+}
+
+void Reach::Operation(const std::string& room, const Op& op, Descriptors* fields) {
+  if (const auto* define = std::get_if<FieldDefineOp>(&op)) {
+    CheckDescriptor(room, define->descriptor);
+    if (define->field == fields->size()) {
+      fields->push_back(define->descriptor);
+    } else if (define->field < fields->size() &&
+               (*fields)[define->field].geometries.size() < define->descriptor.geometries.size()) {
+      (*fields)[define->field] = define->descriptor;
+    }
+  } else if (const auto* splice = std::get_if<FieldSpliceOp>(&op)) {
+    Where where{&room, "", nullptr, splice->first,
+                splice->first + static_cast<FrameId>(splice->span) - 1};
+    if (splice->field < fields->size()) {
+      where.field = (*fields)[splice->field].name;
+      where.descriptor = &(*fields)[splice->field];
+    }
+    Row(splice->entry, splice->span, where);
+  } else if (const auto* set = std::get_if<VersionSetOp>(&op)) {
+    Versions(room, set->record, set->id, set->version, *fields);
+  }
+}
+
+void Reach::Versions(const std::string& room, RecordRef ref, FrameId id, uint32_t version,
+                     const Descriptors& fields) {
+  // From the newest down to 2, each once: an older one that was met has had those below it
+  // followed.
+  while (ref && run_.image.Reach(ref) && !run_.cancelled()) {
+    ++run_.summary.references;
+    const Affected frame{room, "", id, id};
+    const auto bytes = Read("version", ref, frame);
+    if (!bytes) return;
+    const auto record = DecodeVersion(*bytes);
+    if (!record)
+      return Senseless(FindingClass::kObjectDecode, "version", ref, record.error().message, frame);
+    if (record->id != id || record->version != version)
+      return Senseless(FindingClass::kVersionCycle, "version", ref,
+                       "it is version " + std::to_string(record->version) + " of frame " +
+                           std::to_string(record->id) + " where version " +
+                           std::to_string(version) + " of frame " + std::to_string(id) +
+                           " should be",
+                       frame);
+    if (version < 2 || (version > 2 && !record->previous))
+      return Senseless(FindingClass::kVersionCycle, "version", ref, "no version before it", frame);
+    for (const VersionRecord::OldRow& old : record->old_rows) {
+      Where where{&room, "", nullptr, id, id};
+      if (old.field < fields.size()) {
+        where.field = fields[old.field].name;
+        where.descriptor = &fields[old.field];
+      }
+      Row(old.row, 1, where);
+    }
+    ref = record->previous;
+    --version;
+  }
+}
+
+void Reach::Row(const FieldEntry& entry, uint64_t span, const Where& where) {
+  if (!entry.present()) return;
+  const Geometry* geometry = nullptr;
+  if (where.descriptor != nullptr && entry.geometry < where.descriptor->geometries.size())
+    geometry = &where.descriptor->geometries[entry.geometry];
+  const auto wrong = [&](const char* what) {
+    run_.findings.Add({FindingClass::kTreeCount,
+                       false,
+                       "field " + where.field + " of room " + *where.room,
+                       what,
+                       "restore from a backup (--from-backup)",
+                       {where.affected()}});
+  };
+  if (geometry == nullptr) return wrong("a row of a geometry that the field does not have");
+  if (uint64_t{entry.row} + span > entry.chunk_rows)
+    return wrong("rows beyond the end of their chunk");
+  for (size_t block = 0; block < entry.blocks; ++block)
+    if (entry.refs[block]) Chunk(entry.refs[block], entry, *geometry, block, where);
+}
+
+void Reach::Chunk(const RecordRef& ref, const FieldEntry& entry, const Geometry& geometry,
+                  size_t block, const Where& where) {
+  ++run_.summary.references;
+  if (run_.image.Resolve(ref) && !run_.image.Reach(ref)) {
+    return;  // met before; FindAffected tells of every place that needs it
+  }
+  if (const auto fault = run_.image.CheckPlace(ref))
+    return Damaged("chunk", ref, *fault, where.affected());
+  if (run_.options.level < CheckLevel::kDeep) return;
+  if (run_.findings.IsDamaged(PlaceOf(ref))) return;
+  decodes_.push_back(
+      {ref, geometry, ShapeOfBlock(geometry, entry, block).encoded, where.affected()});
+  decode_bytes_ += int64_t{entry.chunk_rows} * std::max<int64_t>(1, geometry.RowBytes());
+  if (decodes_.size() >= kDecodesAtOnce || decode_bytes_ >= kDecodeBytesAtOnce) FlushDecodes();
+}
+
+void Reach::FlushDecodes() {
+  run_.pool.ParallelFor(decodes_.size(), [&](size_t i) { Decode(decodes_[i]); });
+  run_.summary.chunks_decoded += static_cast<int64_t>(decodes_.size());
+  decodes_.clear();
+  decode_bytes_ = 0;
+  run_.Progress("chunks", run_.summary.chunks_decoded, 0);
+}
+
+void Reach::Decode(const DecodeJob& job) {
+  if (run_.cancelled()) return;
+  std::vector<std::byte> payload;
+  if (const auto fault = run_.image.ReadChecked(job.ref, &payload))
+    return Damaged("chunk", job.ref, *fault, job.affected);
+  const auto wrong = [&](const std::string& what) {
+    Senseless(FindingClass::kObjectDecode, "chunk", job.ref, what, job.affected);
+  };
+  const auto pipeline = pipelines_.Get(job.geometry.codecs, job.geometry.dtype);
+  if (!pipeline) return;  // told with the field
+  if (job.geometry.dtype == DType::kJson) {
+    const auto texts = (*pipeline)->DecodeVariable(payload, kLargestText);
+    if (!texts) return wrong(texts.error().message);
+    const auto views = DecodeText(*texts);
+    if (!views) return wrong(views.error().message);
+    if (static_cast<int64_t>(views->size()) != job.shape.Elements())
+      wrong("it holds " + std::to_string(views->size()) + " texts, not " +
+            std::to_string(job.shape.Elements()));
+    return;
+  }
+  const int64_t elements = job.shape.Elements();
+  int64_t bytes;
+  if (elements < 0 ||
+      __builtin_mul_overflow(elements, static_cast<int64_t>(ItemSize(job.geometry.dtype)), &bytes))
+    return wrong("a shape of no size, " + job.shape.ToString());
+  std::vector<std::byte> decoded(static_cast<size_t>(bytes));
+  if (const auto done = (*pipeline)->Decode(payload, job.shape, decoded); !done)
+    wrong(done.error().message + " (as " + job.shape.ToString() + ")");
+}
+
+void Reach::FindAffected(const Rooms& rooms) {
+  if (!run_.findings.any_record()) return;
+  for (const auto& [incarnation, ref] : rooms) {
+    if (!ref.commit) continue;
+    const auto state = internal::LoadState(run_.image, pipelines_, ref.commit);
+    if (!state) continue;  // told already: its commit, root or a node is what is damaged
+    for (size_t field = 0; field < state->rows.size(); ++field) {
+      const std::string& name = state->table->all[field]->descriptor.name;
+      const auto visit = [&](uint64_t start, uint64_t span, const FieldEntry& entry) {
+        for (size_t block = 0; block < entry.blocks; ++block)
+          if (entry.refs[block])
+            run_.findings.AddAffected(PlaceOf(entry.refs[block]),
+                                      {ref.name, name, static_cast<FrameId>(start),
+                                       static_cast<FrameId>(start + span - 1)});
+        return !run_.cancelled();
+      };
+      (void)state->rows[field].ForEach(run_.image, 0, state->rows[field].span(), visit);
+    }
+  }
+}
+
+}  // namespace zn::check

@@ -1,0 +1,16 @@
+#include "room/store_core.h"
+
+namespace zn::internal {
+
+Result<Ticket> StoreCore::AppendRecords(const RecordChanges& changes, RecordStatePtr& next) {
+  if (read_only) return Error{ErrorCode::kReadOnly, "the store is open for reading only"};
+  return log->Append([&](const Log::AppendRecord& append) -> Result<> {
+    RecordDraft draft(*records, append);
+    ZN_RETURN_IF_ERROR(changes(draft));
+    ZN_RETURN_IF_ERROR(draft.Finish());
+    next = draft.Sequence();
+    return {};
+  });
+}
+
+}  // namespace zn::internal
