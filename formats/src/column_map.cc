@@ -76,20 +76,6 @@ int64_t CountWanted(const ReadOptions& options, int64_t total) {
   return (stop - options.start - 1) / options.step + 1;
 }
 
-std::string UnitAttributes(std::string_view field, std::string_view source_unit) {
-  const CanonicalField* canonical = FindCanonical(field);
-  std::string text = "{";
-  if (canonical != nullptr && !canonical->unit.empty() && canonical->unit != "1") {
-    text += "\"unit\":";
-    AppendJsonString(canonical->unit, text);
-  }
-  if (!source_unit.empty()) {
-    text += text.size() > 1 ? ",\"source_unit\":" : "\"source_unit\":";
-    AppendJsonString(source_unit, text);
-  }
-  return text + "}";
-}
-
 Result<> ConvertFloats(Column& column, DType to) {
   if (column.dtype == DType::kComplex128 && to != DType::kFloat64) {
     ZN_ASSIGN_OR_RETURN(column.data, ConvertTo<double>(column.data.bytes(), DType::kFloat32,

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "zn/formats/fields.h"
 #include "zn/formats/reader.h"
 
 namespace zn::formats {
@@ -21,10 +22,6 @@ inline bool Wanted(const ReadOptions& options, int64_t frame) {
 
 /// How many of a file's `total` frames are wanted.
 int64_t CountWanted(const ReadOptions& options, int64_t total);
-
-/// A JSON object with the canonical unit of `field`, e.g. {"unit":"Å"}; "{}" when the table has
-/// none. `source_unit` is added when it is given and was converted from.
-std::string UnitAttributes(std::string_view field, std::string_view source_unit = "");
 
 /// Names and dtypes of a reader's columns as the user asked for them.
 ///

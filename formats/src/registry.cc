@@ -1,8 +1,10 @@
+#include <filesystem>
 #include <vector>
 
 #include "extxyz/extxyz.h"
 #include "h5md/h5md.h"
 #include "input/byte_source.h"
+#include "zarr/zarr.h"
 #include "zn/formats/fields.h"
 #include "zn/formats/reader.h"
 
@@ -13,6 +15,7 @@ std::span<const Format> Formats() {
       AsebytesH5Format(),
       ExtxyzFormat(),
       H5mdFormat(),
+      ZarrFormat(),
   };
   return formats;
 }
@@ -33,9 +36,19 @@ Result<std::unique_ptr<Reader>> OpenReader(const std::string& path, const ReadOp
     return Error{ErrorCode::kInvalidArgument, std::move(message)};
   }
   constexpr size_t kHeadBytes = 64 << 10;
-  ZN_ASSIGN_OR_RETURN(std::vector<std::byte> head, ReadHead(path, kHeadBytes));
+  std::vector<std::byte> head;
+  std::error_code none;
+  const bool folder = std::filesystem::is_directory(path, none);
+  if (!folder) {
+    ZN_ASSIGN_OR_RETURN(head, ReadHead(path, kHeadBytes));
+  }
   for (const Format& known : Formats())
     if (known.detect(path, head)) return known.open(path, options);
+  if (folder)
+    return Error{ErrorCode::kUnsupported,
+                 path +
+                     ": is a folder without Zarr metadata (zarr.json, .zgroup, .zarray); name a "
+                     "file, or the folder of a Zarr store"};
   if (head.empty()) return Error{ErrorCode::kCorrupt, path + ": is empty; it holds no frames"};
   return Error{ErrorCode::kUnsupported,
                path + ": is of none of the known formats (" + listed +

@@ -79,7 +79,7 @@ constexpr CanonicalKey kCanonicalKeys[] = {
 
 }  // namespace
 
-void BatchBuilder::Warn(const FrameSpan& frame, std::string message) {
+void XyzBatchBuilder::Warn(const FrameSpan& frame, std::string message) {
   for (Warning& warning : warnings_) {
     if (warning.message == message) {
       ++warning.count;
@@ -91,7 +91,7 @@ void BatchBuilder::Warn(const FrameSpan& frame, std::string message) {
   }
 }
 
-Result<const Layout*> BatchBuilder::LayoutOf(std::string_view properties) {
+Result<const Layout*> XyzBatchBuilder::LayoutOf(std::string_view properties) {
   if (layout_ == nullptr || layout_text_ != properties) {
     ZN_ASSIGN_OR_RETURN(Layout layout, ParseLayout(properties, mapper_));
     layout_ = std::make_unique<Layout>(std::move(layout));
@@ -102,7 +102,7 @@ Result<const Layout*> BatchBuilder::LayoutOf(std::string_view properties) {
 }
 
 // Finds or makes the columns of a layout; false when one has another type here than before.
-Result<bool> BatchBuilder::Columns(const Layout& layout) {
+Result<bool> XyzBatchBuilder::Columns(const Layout& layout) {
   if (!cursors_.empty()) return true;
   std::vector<Cursor> cursors;
   for (const LayoutColumn& column : layout.columns) {
@@ -133,7 +133,7 @@ Result<bool> BatchBuilder::Columns(const Layout& layout) {
   return true;
 }
 
-Result<bool> BatchBuilder::Add(std::string_view text, const FrameSpan& frame) {
+Result<bool> XyzBatchBuilder::Add(std::string_view text, const FrameSpan& frame) {
   std::string_view comment = Trim(text.substr(frame.comment, frame.atoms - frame.comment));
   int64_t line = frame.line + 1;
   bool extended = HasKey(comment, "Properties") || HasKey(comment, "Lattice");
@@ -215,7 +215,7 @@ Result<bool> BatchBuilder::Add(std::string_view text, const FrameSpan& frame) {
   return true;
 }
 
-Result<> BatchBuilder::SetKey(KeyValue pair, const FrameSpan& frame) {
+Result<> XyzBatchBuilder::SetKey(KeyValue pair, const FrameSpan& frame) {
   std::string_view known;
   for (const CanonicalKey& canonical : kCanonicalKeys)
     if (pair.key == canonical.key) known = canonical.field;
@@ -286,7 +286,7 @@ Result<> BatchBuilder::SetKey(KeyValue pair, const FrameSpan& frame) {
 }
 
 // What follows from the keys together: periodicity, and the stress of a virial.
-void BatchBuilder::Derive(const FrameSpan& frame) {
+void XyzBatchBuilder::Derive(const FrameSpan& frame) {
   const int64_t at = frames();
   if (!has_pbc_) {
     std::string field = mapper_.Name("pbc", "pbc");
@@ -307,7 +307,7 @@ void BatchBuilder::Derive(const FrameSpan& frame) {
   info_.Set(field, at, Reals(Shape{6}, std::move(voigt)));
 }
 
-Result<> BatchBuilder::ReadWord(Cursor& cursor, const char*& at, int64_t atom, int64_t word) {
+Result<> XyzBatchBuilder::ReadWord(Cursor& cursor, const char*& at, int64_t atom, int64_t word) {
   switch (cursor.column->type) {
     case WordType::kReal:
       if (ReadDouble(at, *cursor.real)) {
@@ -358,7 +358,7 @@ Result<> BatchBuilder::ReadWord(Cursor& cursor, const char*& at, int64_t atom, i
   return {};
 }
 
-Result<> BatchBuilder::ReadAtoms(std::string_view text, const FrameSpan& frame,
+Result<> XyzBatchBuilder::ReadAtoms(std::string_view text, const FrameSpan& frame,
                                  const Layout& layout) {
   const size_t n = static_cast<size_t>(frame.n_atoms);
   std::vector<uint8_t> mask;
@@ -445,7 +445,7 @@ Result<> BatchBuilder::ReadAtoms(std::string_view text, const FrameSpan& frame,
   return {};
 }
 
-void BatchBuilder::RevertAtoms() {
+void XyzBatchBuilder::RevertAtoms() {
   for (auto& column : atoms_) {
     if (!column->frames.empty() && column->frames.back() == frames()) {
       column->frames.pop_back();
@@ -461,7 +461,7 @@ void BatchBuilder::RevertAtoms() {
   }
 }
 
-void BatchBuilder::ReadLabels(std::string_view text, const FrameSpan& frame, const Layout& layout) {
+void XyzBatchBuilder::ReadLabels(std::string_view text, const FrameSpan& frame, const Layout& layout) {
   int64_t before = 0;
   for (const LayoutColumn& column : layout.columns) {
     if (column.type == WordType::kSymbol) break;
@@ -489,7 +489,7 @@ void BatchBuilder::ReadLabels(std::string_view text, const FrameSpan& frame, con
 }
 
 // As ASE: atoms whose mask is false are fixed, all three directions or some.
-void BatchBuilder::AddConstraints(const std::vector<uint8_t>& mask, int64_t count) {
+void XyzBatchBuilder::AddConstraints(const std::vector<uint8_t>& mask, int64_t count) {
   std::string json;
   if (count == 1) {
     for (size_t i = 0; i < mask.size(); ++i) {
@@ -515,7 +515,7 @@ void BatchBuilder::AddConstraints(const std::vector<uint8_t>& mask, int64_t coun
   info_.Set("constraints", frames(), Value{Value::Type::kJson, {}, {}, {}, std::move(json)});
 }
 
-FrameBatch BatchBuilder::Take() {
+FrameBatch XyzBatchBuilder::Take() {
   FrameBatch result;
   const int64_t frames = this->frames();
   for (auto& atoms : atoms_) {

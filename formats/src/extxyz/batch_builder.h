@@ -20,9 +20,9 @@
 namespace zn::formats {
 
 /// One thread at a time; several builders may share a mapper.
-class BatchBuilder {
+class XyzBatchBuilder {
  public:
-  explicit BatchBuilder(ColumnMapper& mapper) : mapper_(mapper) {}
+  explicit XyzBatchBuilder(ColumnMapper& mapper) : mapper_(mapper) {}
 
   /// Parses `frame` of `text`, whose last byte must be a newline. False, and nothing added, when
   /// one of its columns has another type or width than in the frames before: Take() first. Errors

@@ -327,7 +327,7 @@ class ExtxyzReader : public Reader {
   }
 
   void ParseJob(Job& job) {
-    BatchBuilder builder(mapper_);
+    XyzBatchBuilder builder(mapper_);
     std::string_view text(job.text.data(), job.text.size());
     for (const FrameSpan& frame : job.frames) {
       Result<bool> added = builder.Add(text, frame);

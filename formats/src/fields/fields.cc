@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "zn/formats/text_writer.h"
+
 namespace zn::formats {
 namespace {
 
@@ -168,6 +170,20 @@ Result<ResolvedName> ResolveName(std::string_view name, std::span<const FieldDes
   std::vector<std::string> near = NearMisses(bare, known);
   if (!near.empty()) message += "; did you mean " + Quoted(near) + "?";
   return Error{ErrorCode::kNotFound, std::move(message)};
+}
+
+std::string UnitAttributes(std::string_view field, std::string_view source_unit) {
+  const CanonicalField* canonical = FindCanonical(field);
+  std::string text = "{";
+  if (canonical != nullptr && !canonical->unit.empty() && canonical->unit != "1") {
+    text += "\"unit\":";
+    AppendJsonString(canonical->unit, text);
+  }
+  if (!source_unit.empty()) {
+    text += text.size() > 1 ? ",\"source_unit\":" : "\"source_unit\":";
+    AppendJsonString(source_unit, text);
+  }
+  return text + "}";
 }
 
 }  // namespace zn::formats

@@ -26,7 +26,8 @@ int64_t FrameBytes(const Field& field, const Plan& plan) {
   if (field.flat) return 0;  // counted by atoms
   if (field.data->is_text()) return 256 * std::max<int64_t>(1, field.data->row_elements());
   int64_t rows = field.fixed ? field.data->rows() : 1;
-  (void)plan;
+  if (field.role == Role::kJoined)
+    rows = field.data->rows() / std::max<int64_t>(1, plan.frames) + 1;
   return rows * field.data->row_bytes();
 }
 
@@ -76,12 +77,15 @@ Result<BuiltBatch> BatchBuilder::Build(size_t index) const {
   for (int64_t i = starts_[index]; i < starts_[index + 1]; ++i)
     context.frames.push_back(options_.start + i * options_.step);
   context.raw.resize(plan_.fields.size());
+  context.chunks.resize(plan_.fields.size());
   ZN_RETURN_IF_ERROR(CountAtoms(context));
 
   BuiltBatch built;
   for (size_t i = 0; i < plan_.fields.size(); ++i) {
     ZN_ASSIGN_OR_RETURN(auto column, Make(static_cast<int>(i), context));
-    if (column) built.batch.columns.push_back(std::move(*column));
+    if (!column) continue;
+    AddChunks(plan_.fields[i], context, std::move(context.chunks[i]), *column);
+    built.batch.columns.push_back(std::move(*column));
   }
   built.batch.n_atoms = std::move(context.n_atoms);
   if (plan_.unwrap) {
@@ -223,6 +227,10 @@ Result<std::optional<Column>> BatchBuilder::Make(int index, Context& context) co
       ZN_ASSIGN_OR_RETURN(any, MakeAxis(field, context, column));
       break;
     }
+    case Role::kJoined: {
+      ZN_ASSIGN_OR_RETURN(any, MakeJoined(field, context, column));
+      break;
+    }
     case Role::kBonds: {
       ZN_ASSIGN_OR_RETURN(any, MakeBonds(field, context, column));
       break;
@@ -234,7 +242,32 @@ Result<std::optional<Column>> BatchBuilder::Make(int index, Context& context) co
   return std::optional<Column>(std::move(column));
 }
 
-Result<Buffer> BatchBuilder::Rows(const Field& field, const Context& context,
+void BatchBuilder::AddChunks(const Field& field, const Context& context,
+                             std::vector<SourceChunk> chunks, Column& column) const {
+  if (!field.data || field.fixed || field.flat) return;
+  std::shared_ptr<const Geometry> grid = field.data->Grid(column.kind);
+  // Units, integers from floats and the like make other values of them.
+  if (!grid || grid->dtype != column.dtype || grid->kind != column.kind ||
+      grid->inner != column.inner)
+    return;
+  const int64_t first = context.frames.front(),
+                frames = static_cast<int64_t>(context.frames.size());
+  const int64_t rows = grid->frames_per_chunk;
+  column.grid = std::move(grid);
+  if (context.frames.back() - first != frames - 1) return;
+  for (size_t f = 0; f < context.frames.size(); ++f) {
+    const int64_t row = field.rows.Row(context.frames[f]);
+    if (row >= 0 && row != context.frames[f]) return;
+  }
+  for (SourceChunk& chunk : chunks) {
+    const int64_t frame = chunk.first_row - first;
+    if (frame >= 0 && frame + rows <= frames)
+      column.encoded.push_back(
+          {frame, chunk.block, std::move(chunk.encoded), std::move(chunk.decoded)});
+  }
+}
+
+Result<Buffer> BatchBuilder::Rows(const Field& field, Context& context,
                                   std::vector<uint8_t>& present) const {
   std::vector<int64_t> rows;
   rows.reserve(context.frames.size());
@@ -246,7 +279,8 @@ Result<Buffer> BatchBuilder::Rows(const Field& field, const Context& context,
     rows.push_back(row);
   }
   if (rows.empty()) return Buffer();
-  return field.data->ReadRows(rows);
+  const size_t index = static_cast<size_t>(&field - plan_.fields.data());
+  return field.data->ReadRowsAndChunks(rows, context.chunks[index]);
 }
 
 Result<Buffer> BatchBuilder::Repeat(const Field& field, const Buffer& frame, size_t frames) const {
@@ -254,8 +288,7 @@ Result<Buffer> BatchBuilder::Repeat(const Field& field, const Buffer& frame, siz
   std::lock_guard lock(mutex_);
   Buffer& kept = repeated_[index];
   if (kept.size() < frame.size() * frames) {
-    auto block =
-        h5::Block::Allocate(static_cast<int64_t>(frames), static_cast<int64_t>(frame.size()));
+    auto block = Block::Allocate(static_cast<int64_t>(frames), static_cast<int64_t>(frame.size()));
     if (!block)
       return Fail(block.error().code, field, block.error().message, "read smaller batches");
     for (size_t f = 0; f < frames; ++f)

@@ -35,12 +35,15 @@ class BatchBuilder {
   Result<bool> MakeText(const Field& field, Context& context, Column& column) const;
   Result<bool> MakeBox(const Field& field, Context& context, Column& column) const;
   Result<bool> MakeAxis(const Field& field, Context& context, Column& column) const;
+  Result<bool> MakeJoined(const Field& field, Context& context, Column& column) const;
   Result<bool> MakeBonds(const Field& field, Context& context, Column& column) const;
   Result<> Finish(const Field& field, const Context& context, Column& column) const;
   Result<> Unwrap(Context& context, FrameBatch& batch) const;
   /// Rows of the frames that have one, with `present` filled in.
-  Result<Buffer> Rows(const Field& field, const Context& context,
-                      std::vector<uint8_t>& present) const;
+  Result<Buffer> Rows(const Field& field, Context& context, std::vector<uint8_t>& present) const;
+  /// Gives the column its source's chunk grid, and the chunks of it that were read whole.
+  void AddChunks(const Field& field, const Context& context, std::vector<SourceChunk> chunks,
+                 Column& column) const;
   /// `frame` repeated for `frames` frames; one buffer serves all batches.
   Result<Buffer> Repeat(const Field& field, const Buffer& frame, size_t frames) const;
   Error Fail(ErrorCode code, const Field& field, const std::string& what,

@@ -27,6 +27,9 @@ struct BatchBuilder::Context {
   };
   std::vector<Raw> raw;
 
+  /// By field: chunks of the source that were read whole.
+  std::vector<std::vector<SourceChunk>> chunks;
+
   std::vector<Warning> warnings;
   void Warn(const std::string& place, const std::string& message) {
     for (Warning& warning : warnings) {

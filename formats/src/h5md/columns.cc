@@ -10,7 +10,6 @@
 namespace zn::formats {
 namespace {
 
-using h5::Block;
 
 int64_t Product(const std::vector<int64_t>& extents) {
   int64_t n = 1;
@@ -268,7 +267,11 @@ Result<bool> BatchBuilder::MakeFrames(const Field& field, Context& context, Colu
         continue;
       }
       if (field.role == Role::kRagged) {
-        while (rows > 0 && AllNan(from + (rows - 1) * rest * item, rest, column.dtype)) --rows;
+        if (field.lengths.empty()) {
+          while (rows > 0 && AllNan(from + (rows - 1) * rest * item, rest, column.dtype)) --rows;
+        } else {
+          rows = static_cast<size_t>(field.lengths[static_cast<size_t>(context.frames[f])]);
+        }
         column.lengths.push_back(static_cast<int64_t>(rows));
         dropped = dropped || rows < outer;
       }
@@ -297,6 +300,27 @@ Result<bool> BatchBuilder::MakeFrames(const Field& field, Context& context, Colu
   }
   ZN_RETURN_IF_ERROR(Finish(field, context, column));
   return true;
+}
+
+Result<bool> BatchBuilder::MakeJoined(const Field& field, Context& context, Column& column) const {
+  column.kind = FieldKind::kRagged;
+  column.dtype = field.data->dtype();
+  for (int64_t extent : field.inner) column.inner.Append(extent);
+  column.present.assign(context.frames.size(), 0);
+  std::vector<int64_t> rows;
+  for (size_t f = 0; f < context.frames.size(); ++f) {
+    const int64_t row = field.rows.Row(context.frames[f]);
+    if (row < 0) continue;
+    column.present[f] = 1;
+    const int64_t begin = field.starts[static_cast<size_t>(row)],
+                  end = field.starts[static_cast<size_t>(row) + 1];
+    column.lengths.push_back(end - begin);
+    for (int64_t r = begin; r < end; ++r) rows.push_back(r);
+  }
+  if (!rows.empty()) {
+    ZN_ASSIGN_OR_RETURN(column.data, field.data->ReadRows(rows));
+  }
+  return Count(column.present) > 0;
 }
 
 Result<bool> BatchBuilder::MakeText(const Field& field, Context& context, Column& column) const {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "h5md/h5_dataset.h"
+#include "hierarchy/hierarchy.h"
 #include "zn/formats/text_writer.h"
 
 namespace zn::formats {
@@ -112,7 +112,7 @@ Result<Buffer> Scale(const Buffer& values, size_t count, double factor, DType& d
   }
   size_t item = dtype == DType::kComplex64 ? 4 : dtype == DType::kComplex128 ? 8 : ItemSize(to);
   ZN_ASSIGN_OR_RETURN(auto block,
-                      h5::Block::Allocate(static_cast<int64_t>(count), static_cast<int64_t>(item)));
+                      Block::Allocate(static_cast<int64_t>(count), static_cast<int64_t>(item)));
   const std::byte* in = values.data();
   switch (dtype) {
     case DType::kFloat32:

@@ -8,9 +8,6 @@
 namespace zn::formats {
 namespace {
 
-using h5::Dataset;
-using h5::File;
-using h5::Object;
 
 constexpr int kMaxDepth = 8;
 constexpr int64_t kMaxTable = 20'000'000;  // steps held in memory for matching
@@ -33,12 +30,12 @@ Dialect DialectOf(const std::string& creator) {
 }
 
 template <class T>
-Result<Axis<T>> ReadAxis(const std::shared_ptr<const File>& file, const Object& group,
+Result<Axis<T>> ReadAxis(const std::shared_ptr<const Hierarchy>& file, const Object& group,
                          const char* name) {
   Axis<T> axis;
   ZN_ASSIGN_OR_RETURN(auto object, file->Find(group, name));
   if (!object || object->is_group) return axis;
-  ZN_ASSIGN_OR_RETURN(auto values, Dataset::Open(file, *object));
+  ZN_ASSIGN_OR_RETURN(auto values, file->OpenDataset(*object));
   if (!values->readable() || values->is_text() || values->shape().size() > 1) {
     return file->Fail(ErrorCode::kUnsupported, object->path,
                       "is neither one number nor a list of numbers",
@@ -60,7 +57,7 @@ Result<Axis<T>> ReadAxis(const std::shared_ptr<const File>& file, const Object& 
 
 // Elements below `group`, names joined with '.'. Groups are entered once on a path: hard links may
 // make cycles.
-Result<> Collect(const std::shared_ptr<const File>& file, const Object& group,
+Result<> Collect(const std::shared_ptr<const Hierarchy>& file, const Object& group,
                  const std::string& prefix, std::set<unsigned long long>& above,
                  const std::set<std::string>& skip, std::vector<Element>& elements,
                  std::vector<Warning>& warnings) {
@@ -94,7 +91,7 @@ std::string List(const std::vector<std::string>& names) {
   return text;
 }
 
-Result<Object> ChooseGroup(const File& file, const Object& particles, const std::string& wanted) {
+Result<Object> ChooseGroup(const Hierarchy& file, const Object& particles, const std::string& wanted) {
   ZN_ASSIGN_OR_RETURN(auto names, file.Names(particles));
   std::vector<std::string> groups;
   std::optional<Object> chosen;
@@ -119,7 +116,7 @@ Result<Object> ChooseGroup(const File& file, const Object& particles, const std:
   return std::move(*chosen);
 }
 
-Result<> ReadBox(const std::shared_ptr<const File>& file, const Object& box, H5mdTree& tree,
+Result<> ReadBox(const std::shared_ptr<const Hierarchy>& file, const Object& box, H5mdTree& tree,
                  std::vector<Warning>& warnings) {
   ZN_ASSIGN_OR_RETURN(auto edges, file->Find(box, "edges"));
   if (edges) {
@@ -145,7 +142,7 @@ Result<> ReadBox(const std::shared_ptr<const File>& file, const Object& box, H5m
 
 // Elements of /connectivity that are about the group: by their reference, by a group of its name,
 // or for want of another.
-Result<> ReadConnectivity(const std::shared_ptr<const File>& file, H5mdTree& tree,
+Result<> ReadConnectivity(const std::shared_ptr<const Hierarchy>& file, H5mdTree& tree,
                           std::vector<Warning>& warnings) {
   ZN_ASSIGN_OR_RETURN(auto root, file->Find(file->root(), "connectivity"));
   if (!root || !root->is_group) return {};
@@ -198,7 +195,7 @@ Result<std::vector<int64_t>> Steps(const Axis<int64_t>& axis, int64_t first, int
 
 }  // namespace
 
-Result<std::optional<Element>> ReadElement(const std::shared_ptr<const File>& file,
+Result<std::optional<Element>> ReadElement(const std::shared_ptr<const Hierarchy>& file,
                                            const Object& object, std::string name,
                                            std::vector<Warning>& warnings) {
   Element element;
@@ -211,7 +208,7 @@ Result<std::optional<Element>> ReadElement(const std::shared_ptr<const File>& fi
     if (!found || found->is_group) return std::optional<Element>();
     value = std::move(*found);
   }
-  ZN_ASSIGN_OR_RETURN(element.value, Dataset::Open(file, value));
+  ZN_ASSIGN_OR_RETURN(element.value, file->OpenDataset(value));
   if (!element.value->readable() || (!element.fixed && element.value->shape().empty())) {
     warnings.push_back(
         {value.path, "has a type or shape that is not an array of numbers or strings: left out"});
@@ -232,7 +229,7 @@ Result<std::optional<Element>> ReadElement(const std::shared_ptr<const File>& fi
   return std::optional<Element>(std::move(element));
 }
 
-Result<H5mdTree> ReadTree(const std::shared_ptr<const File>& file, const ReadOptions& options,
+Result<H5mdTree> ReadTree(const std::shared_ptr<const Hierarchy>& file, const ReadOptions& options,
                           std::vector<Warning>& warnings) {
   H5mdTree tree;
   ZN_ASSIGN_OR_RETURN(auto header, file->Find(file->root(), "h5md"));
@@ -306,12 +303,12 @@ Result<H5mdTree> ReadTree(const std::shared_ptr<const File>& file, const ReadOpt
   ZN_ASSIGN_OR_RETURN(auto counts,
                       file->FindPath(file->root(), "asebytes/" + tree.group + "/_n_atoms"));
   if (counts && !counts->is_group) {
-    ZN_ASSIGN_OR_RETURN(tree.n_atoms, Dataset::Open(file, *counts));
+    ZN_ASSIGN_OR_RETURN(tree.n_atoms, file->OpenDataset(*counts));
   }
   return tree;
 }
 
-Result<RowMap> MatchRows(const File& file, const Element& element, const Element& axis,
+Result<RowMap> MatchRows(const Hierarchy& file, const Element& element, const Element& axis,
                          int64_t frames, bool by_index, std::vector<Warning>& warnings) {
   RowMap map;
   int64_t rows = element.samples();

@@ -116,17 +116,6 @@ std::optional<DType> ComplexType(hid_t type) {
 
 }  // namespace
 
-Result<Block> Block::Allocate(int64_t rows, int64_t row_bytes) {
-  int64_t bytes;
-  if (rows < 0 || row_bytes < 0 || __builtin_mul_overflow(rows, row_bytes, &bytes)) {
-    return Error{ErrorCode::kTooLarge, "more bytes than can be counted"};
-  }
-  auto* memory = new (std::nothrow) std::byte[static_cast<size_t>(std::max<int64_t>(bytes, 1))];
-  if (memory == nullptr) {
-    return Error{ErrorCode::kTooLarge, "no memory for " + std::to_string(bytes) + " bytes"};
-  }
-  return Block{std::shared_ptr<std::byte[]>(memory), static_cast<size_t>(bytes)};
-}
 
 Result<std::shared_ptr<Dataset>> Dataset::Open(std::shared_ptr<const File> file,
                                                const Object& object) {
@@ -134,8 +123,8 @@ Result<std::shared_ptr<Dataset>> Dataset::Open(std::shared_ptr<const File> file,
   dataset->file_ = std::move(file);
   dataset->object_ = object;
   Lock lock;
-  dataset->space_ = Handle(H5Dget_space(object.id.get()), H5Sclose);
-  dataset->type_ = Handle(H5Dget_type(object.id.get()), H5Tclose);
+  dataset->space_ = Handle(H5Dget_space(Id(object)), H5Sclose);
+  dataset->type_ = Handle(H5Dget_type(Id(object)), H5Tclose);
   if (!dataset->space_ || !dataset->type_) {
     return dataset->Fail(ErrorCode::kCorrupt, "is not a readable dataset",
                          "copy the file again from its source", true);
@@ -247,7 +236,7 @@ Result<> Dataset::InspectStorage() {
   }
   if (text_) row_bytes_ = 0;
 
-  hid_t dataset = object_.id.get();
+  hid_t dataset = Id(object_);
   Handle plan(H5Dget_create_plist(dataset), H5Pclose);
   if (!plan)
     return Fail(ErrorCode::kCorrupt, "has no layout", "copy the file again from its source", true);

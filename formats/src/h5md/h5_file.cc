@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "h5md/h5_dataset.h"
+
 namespace zn::formats::h5 {
 namespace {
 
@@ -30,12 +32,12 @@ struct OpenAttribute {
 };
 
 std::optional<OpenAttribute> OpenNamed(const Object& object, const char* name) {
-  if (H5Aexists(object.id.get(), name) <= 0) {
+  if (H5Aexists(Id(object), name) <= 0) {
     LastMessage();
     return std::nullopt;
   }
   OpenAttribute attribute;
-  attribute.id = Handle(H5Aopen(object.id.get(), name, H5P_DEFAULT), H5Aclose);
+  attribute.id = Handle(H5Aopen(Id(object), name, H5P_DEFAULT), H5Aclose);
   if (!attribute.id) return std::nullopt;
   attribute.type = Handle(H5Aget_type(attribute.id.get()), H5Tclose);
   attribute.space = Handle(H5Aget_space(attribute.id.get()), H5Sclose);
@@ -92,13 +94,20 @@ Result<Object> File::Describe(Handle id, std::string path) const {
     return Fail(ErrorCode::kCorrupt, path, "has a damaged header",
                 "copy the file again from its source", true);
   }
-  return Object{id, std::move(path), info.type == H5O_TYPE_GROUP, info.addr};
+  return Object{std::make_shared<const Handle>(std::move(id)), std::move(path),
+                info.type == H5O_TYPE_GROUP, info.addr};
+}
+
+Result<std::shared_ptr<formats::Dataset>> File::OpenDataset(const Object& object) const {
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<formats::Dataset> dataset,
+                      Dataset::Open(std::static_pointer_cast<const File>(shared_from_this()), object));
+  return dataset;
 }
 
 Result<std::vector<std::string>> File::Names(const Object& group) const {
   Lock lock;
   std::vector<std::string> names;
-  if (H5Literate(group.id.get(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, CollectName, &names) < 0) {
+  if (H5Literate(Id(group), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, CollectName, &names) < 0) {
     return Fail(ErrorCode::kCorrupt, group.path, "its members cannot be listed",
                 "copy the file again from its source", true);
   }
@@ -111,14 +120,14 @@ Result<std::optional<Object>> File::Find(const Object& group, const std::string&
   if (!group.is_group || name.empty()) return std::optional<Object>();
   std::string path = Join(group.path, name);
   Lock lock;
-  htri_t exists = H5Lexists(group.id.get(), name.c_str(), H5P_DEFAULT);
+  htri_t exists = H5Lexists(Id(group), name.c_str(), H5P_DEFAULT);
   if (exists < 0) {
     return Fail(ErrorCode::kCorrupt, path, "cannot be looked up",
                 "copy the file again from its source", true);
   }
   if (exists == 0) return std::optional<Object>();
   H5L_info_t link;
-  if (H5Lget_info(group.id.get(), name.c_str(), &link, H5P_DEFAULT) < 0) {
+  if (H5Lget_info(Id(group), name.c_str(), &link, H5P_DEFAULT) < 0) {
     return Fail(ErrorCode::kCorrupt, path, "has a damaged link",
                 "copy the file again from its source", true);
   }
@@ -126,7 +135,7 @@ Result<std::optional<Object>> File::Find(const Object& group, const std::string&
     case H5L_TYPE_HARD: {
       ZN_ASSIGN_OR_RETURN(
           Object object,
-          Describe(Handle(H5Oopen(group.id.get(), name.c_str(), H5P_DEFAULT), H5Oclose),
+          Describe(Handle(H5Oopen(Id(group), name.c_str(), H5P_DEFAULT), H5Oclose),
                    std::move(path)));
       return std::optional<Object>(std::move(object));
     }
@@ -137,7 +146,7 @@ Result<std::optional<Object>> File::Find(const Object& group, const std::string&
                     "repack the file with h5repack");
       }
       std::vector<char> target(link.u.val_size + 1);
-      if (H5Lget_val(group.id.get(), name.c_str(), target.data(), link.u.val_size, H5P_DEFAULT) <
+      if (H5Lget_val(Id(group), name.c_str(), target.data(), link.u.val_size, H5P_DEFAULT) <
           0) {
         return Fail(ErrorCode::kCorrupt, path, "has a damaged link",
                     "copy the file again from its source", true);
@@ -175,7 +184,7 @@ Result<std::optional<Object>> File::FindPath(const Object& from, std::string_vie
 
 bool File::HasAttribute(const Object& object, const char* name) const {
   Lock lock;
-  bool has = H5Aexists(object.id.get(), name) > 0;
+  bool has = H5Aexists(Id(object), name) > 0;
   LastMessage();
   return has;
 }
@@ -214,12 +223,6 @@ std::optional<std::vector<std::string>> File::Strings(const Object& object,
     strings.push_back(std::move(text));
   }
   return strings;
-}
-
-std::optional<std::string> File::String(const Object& object, const char* name) const {
-  auto strings = Strings(object, name);
-  if (!strings || strings->empty()) return std::nullopt;
-  return std::move(strings->front());
 }
 
 std::optional<std::vector<double>> File::Numbers(const Object& object, const char* name) const {
@@ -262,7 +265,7 @@ std::optional<unsigned long long> File::Reference(const Object& object, const ch
     LastMessage();
     return std::nullopt;
   }
-  Handle target(H5Rdereference2(object.id.get(), H5P_DEFAULT, H5R_OBJECT, &reference), H5Oclose);
+  Handle target(H5Rdereference2(Id(object), H5P_DEFAULT, H5R_OBJECT, &reference), H5Oclose);
   H5O_info_t info;
   if (!target || H5Oget_info2(target.get(), &info, H5O_INFO_BASIC) < 0) {
     LastMessage();

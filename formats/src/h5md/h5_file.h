@@ -9,59 +9,59 @@
 #include <vector>
 
 #include "h5md/h5_handle.h"
+#include "hierarchy/hierarchy.h"
 
 namespace zn::formats::h5 {
 
-class File;
-
-/// A group or dataset of an open file. Cheap to copy.
-struct Object {
-  Handle id;
-  std::string path;  // without a leading slash: "particles/all/position"; "" for the root
-  bool is_group = false;
-  unsigned long long address = 0;  // the same for every hard link to the object
-};
+/// The identifier of an object of this file.
+inline hid_t Id(const Object& object) {
+  const auto* handle = static_cast<const Handle*>(object.native.get());
+  return handle != nullptr ? handle->get() : -1;
+}
 
 /// Opened read-only and without file locks. All members may be called from any thread.
-class File {
+class File final : public Hierarchy {
  public:
   /// kCorrupt with libhdf5's reason when it is no HDF5 file or is cut short.
   static Result<std::shared_ptr<const File>> Open(const std::string& path);
-  ~File();
+  ~File() override;
   File(const File&) = delete;
   File& operator=(const File&) = delete;
 
-  const std::string& path() const { return path_; }
+  std::string_view tool() const override { return "h5ls"; }
   int64_t size() const { return size_; }
   /// Of the same file, for pread and mmap.
   int descriptor() const { return descriptor_; }
 
-  Object root() const { return root_; }
+  Object root() const override { return root_; }
   /// Names of a group's links, sorted.
-  Result<std::vector<std::string>> Names(const Object& group) const;
+  Result<std::vector<std::string>> Names(const Object& group) const override;
   /// The object behind a link of `group`; nullopt when there is none. Soft links are followed
   /// within the file; external and user-defined links are kUnsupported.
-  Result<std::optional<Object>> Find(const Object& group, const std::string& name) const {
+  Result<std::optional<Object>> Find(const Object& group, const std::string& name) const override {
     return Find(group, name, 0);
   }
   /// Several steps: Find("h5md/creator") from the root.
-  Result<std::optional<Object>> FindPath(const Object& from, std::string_view path) const {
+  Result<std::optional<Object>> FindPath(const Object& from, std::string_view path) const override {
     return FindPath(from, path, 0);
   }
+
+  Result<std::shared_ptr<formats::Dataset>> OpenDataset(const Object& object) const override;
 
   bool HasAttribute(const Object& object, const char* name) const;
   /// The strings of a string attribute, fixed or variable length; nullopt when there is none or it
   /// holds no strings.
-  std::optional<std::vector<std::string>> Strings(const Object& object, const char* name) const;
-  std::optional<std::string> String(const Object& object, const char* name) const;
+  std::optional<std::vector<std::string>> Strings(const Object& object, const char* name) const override;
   /// Numbers as doubles, row-major; nullopt when there is none, or it holds none or more than 4096.
-  std::optional<std::vector<double>> Numbers(const Object& object, const char* name) const;
-  std::optional<int64_t> Integer(const Object& object, const char* name) const;
+  std::optional<std::vector<double>> Numbers(const Object& object, const char* name) const override;
+  std::optional<int64_t> Integer(const Object& object, const char* name) const override;
   /// The address of the object that a reference attribute names; nullopt when there is none.
-  std::optional<unsigned long long> Reference(const Object& object, const char* name) const;
+  std::optional<unsigned long long> Reference(const Object& object, const char* name) const override;
 
+  using Hierarchy::Fail;
+  /// With libhdf5's reason.
   Error Fail(ErrorCode code, const std::string& object, const std::string& what,
-             const std::string& remedy = "", bool library = false) const {
+             const std::string& remedy, bool library) const {
     return MakeError(code, path_, object, what, remedy, library);
   }
 
@@ -72,7 +72,6 @@ class File {
                                          int depth) const;
   Result<Object> Describe(Handle id, std::string path) const;
 
-  std::string path_;
   int64_t size_ = 0;
   int descriptor_ = -1;
   Handle handle_;

@@ -20,12 +20,6 @@ constexpr size_t kMapAtLeast = 64 << 10;
 // Deflate does at most 1032 : 1, lzf less.
 constexpr size_t kMaxInflation = 1100;
 
-bool Consecutive(std::span<const int64_t> rows) {
-  for (size_t i = 1; i < rows.size(); ++i)
-    if (rows[i] != rows[i - 1] + 1) return false;
-  return true;
-}
-
 // Ends of runs of consecutive rows: body(first row, count, index of the first).
 template <class Body>
 Result<> ForRuns(std::span<const int64_t> rows, Body body) {
@@ -158,7 +152,7 @@ Result<> Dataset::ReadThroughLibrary(std::span<const int64_t> rows, std::byte* o
       H5Sselect_hyperslab(selection.get(), H5S_SELECT_SET, start, nullptr, extent, nullptr);
     }
     std::byte* target = out + at * row_bytes_;
-    if (H5Dread(object_.id.get(), memory_type_.get(), memory.get(), selection.get(), H5P_DEFAULT,
+    if (H5Dread(Id(object_), memory_type_.get(), memory.get(), selection.get(), H5P_DEFAULT,
                 target) < 0) {
       return Fail(ErrorCode::kCorrupt,
                   "rows " + std::to_string(first) + " to " + std::to_string(first + count - 1) +
@@ -184,7 +178,7 @@ Result<> Dataset::ReadChunk(std::span<const unsigned long long> origin,
   uint32_t mask = 0;
   {
     Lock lock;
-    if (H5Dget_chunk_storage_size(object_.id.get(), offset, &stored) < 0) {
+    if (H5Dget_chunk_storage_size(Id(object_), offset, &stored) < 0) {
       // libhdf5 1.10 calls a chunk that was never written an error; later versions give 0 bytes.
       std::string message = LastMessage();
       if (message.find("not allocated") == std::string::npos)
@@ -205,7 +199,7 @@ Result<> Dataset::ReadChunk(std::span<const unsigned long long> origin,
         if (!packed) return fail("is too large for the memory there is", false);
         target = packed.get();
       }
-      if (H5Dread_chunk(object_.id.get(), H5P_DEFAULT, offset, &mask, target) < 0)
+      if (H5Dread_chunk(Id(object_), H5P_DEFAULT, offset, &mask, target) < 0)
         return fail("cannot be read", true);
     }
   }
@@ -369,7 +363,7 @@ Result<std::vector<std::string>> Dataset::ReadText(std::span<const int64_t> rows
       Handle transfer(H5Pcreate(H5P_DATASET_XFER), H5Pclose);
       H5Pset_vlen_mem_manager(transfer.get(), AllocateText, &budget, FreeText, nullptr);
       std::vector<char*> pointers(n, nullptr);
-      herr_t status = H5Dread(object_.id.get(), type_.get(), memory.get(), selection.get(),
+      herr_t status = H5Dread(Id(object_), type_.get(), memory.get(), selection.get(),
                               transfer.get(), pointers.data());
       if (status >= 0) {
         for (char* text : pointers) texts.emplace_back(text ? text : "");
@@ -384,7 +378,7 @@ Result<std::vector<std::string>> Dataset::ReadText(std::span<const int64_t> rows
       return {};
     }
     std::vector<char> bytes(n * text_size_);
-    if (H5Dread(object_.id.get(), type_.get(), memory.get(), selection.get(), H5P_DEFAULT,
+    if (H5Dread(Id(object_), type_.get(), memory.get(), selection.get(), H5P_DEFAULT,
                 bytes.data()) < 0) {
       return bad;
     }
@@ -399,86 +393,5 @@ Result<std::vector<std::string>> Dataset::ReadText(std::span<const int64_t> rows
   if (!read) return std::move(read).error();
   return texts;
 }
-
-template <class T>
-Result<std::vector<T>> Dataset::ReadAll(int64_t limit) const {
-  int64_t elements = rows() * row_elements_;
-  if (elements > limit) {
-    return Fail(ErrorCode::kTooLarge,
-                "has " + std::to_string(elements) + " values where at most " +
-                    std::to_string(limit) + " are expected",
-                "check its shape with h5ls");
-  }
-  return ReadRange<T>(0, rows());
-}
-
-template <class T>
-Result<std::vector<T>> Dataset::ReadRange(int64_t first, int64_t count) const {
-  if (!readable_ || text_ || dtype_ == DType::kComplex64 || dtype_ == DType::kComplex128) {
-    return Fail(ErrorCode::kTypeMismatch, "does not hold numbers", "check it with h5dump -H");
-  }
-  std::vector<int64_t> wanted(static_cast<size_t>(count));
-  for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = first + static_cast<int64_t>(i);
-  const size_t elements = wanted.size() * static_cast<size_t>(row_elements_);
-  std::vector<std::byte> bytes(elements * ItemSize(dtype_));
-  ZN_RETURN_IF_ERROR(ReadRows(wanted, bytes.data()));
-  std::vector<T> values(elements);
-  auto convert = [&](auto kind) {
-    using S = decltype(kind);
-    for (size_t i = 0; i < values.size(); ++i) {
-      S value;
-      std::memcpy(&value, bytes.data() + i * sizeof(S), sizeof(S));
-      if constexpr (std::is_floating_point_v<S> && std::is_integral_v<T>) {
-        // Out of range or NaN would be undefined behaviour.
-        values[i] = value >= -9.2e18 && value <= 9.2e18 ? static_cast<T>(value) : T{0};
-      } else {
-        values[i] = static_cast<T>(value);
-      }
-    }
-  };
-  switch (dtype_) {
-    case DType::kBool:
-    case DType::kInt8:
-      convert(int8_t{});
-      break;
-    case DType::kInt16:
-      convert(int16_t{});
-      break;
-    case DType::kInt32:
-      convert(int32_t{});
-      break;
-    case DType::kInt64:
-      convert(int64_t{});
-      break;
-    case DType::kUInt8:
-      convert(uint8_t{});
-      break;
-    case DType::kUInt16:
-      convert(uint16_t{});
-      break;
-    case DType::kUInt32:
-      convert(uint32_t{});
-      break;
-    case DType::kUInt64:
-      convert(uint64_t{});
-      break;
-    case DType::kFloat32:
-      convert(float{});
-      break;
-    case DType::kFloat64:
-      convert(double{});
-      break;
-    default:
-      return Fail(ErrorCode::kTypeMismatch,
-                  "holds half-precision numbers where others are expected",
-                  "check it with h5dump -H");
-  }
-  return values;
-}
-
-template Result<std::vector<int64_t>> Dataset::ReadAll<int64_t>(int64_t) const;
-template Result<std::vector<double>> Dataset::ReadAll<double>(int64_t) const;
-template Result<std::vector<int64_t>> Dataset::ReadRange<int64_t>(int64_t, int64_t) const;
-template Result<std::vector<double>> Dataset::ReadRange<double>(int64_t, int64_t) const;
 
 }  // namespace zn::formats::h5

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "h5md/h5_dataset.h"
+#include "hierarchy/hierarchy.h"
 #include "zn/engine/field.h"
 #include "zn/formats/reader.h"
 
@@ -37,13 +37,14 @@ enum class Role {
   kStep,      // increment and offset, or rows of integers
   kTime,      // likewise, of floats
   kBonds,     // tuples of atoms
+  kJoined,    // rows of all frames joined, each frame's from starts[row] to starts[row + 1]
 };
 
 struct Field {
   std::string name;    // as it is handed on
   std::string source;  // path in the file, for messages
   Role role = Role::kFrame;
-  std::shared_ptr<h5::Dataset> data;
+  std::shared_ptr<Dataset> data;
   /// Not sampled: the dataset has no axis of frames, and every frame has all of it.
   bool fixed = false;
   RowMap rows;
@@ -60,19 +61,21 @@ struct Field {
   bool nan_is_absent = false;         // rows of NaN only stand for "not there"
   bool plain_text = false;            // kText: strings are strings, whatever they look like
   bool empty_is_absent = false;       // kText
+  std::vector<int64_t> lengths;       // kRagged: by frame, where the file says them
   DType dtype = DType::kFloat64;      // kConstant, kStep, kTime
   std::vector<std::byte> constant;    // kConstant: one frame's bytes
   double increment = 0, offset = 0;   // kTime without a dataset
   int64_t step_increment = 0, step_offset = 0;  // kStep without a dataset
   int64_t extrapolate_from =
       INT64_MAX;  // kStep, kTime with a dataset: from this frame on by increment and offset
-  std::shared_ptr<h5::Dataset> orders;  // kBonds: a third column
+  std::shared_ptr<Dataset> orders;  // kBonds: a third column
   Buffer fixed_bytes;                   // of `data` where it is fixed: read when the plan is made
   Buffer fixed_orders;
+  std::vector<int64_t> starts;  // kJoined
 };
 
 struct Plan {
-  std::shared_ptr<const h5::File> file;
+  std::shared_ptr<const Hierarchy> file;
   int64_t frames = 0;
   int64_t atoms = 0;  // in every frame, unless one of the next says otherwise
 
@@ -86,7 +89,7 @@ struct Plan {
   std::vector<int64_t> first_rows;
 
   /// Sorts atoms, and leaves rows out.
-  std::shared_ptr<h5::Dataset> ids;
+  std::shared_ptr<Dataset> ids;
   bool ids_fixed = false;
   RowMap id_rows;
   Buffer fixed_ids;

@@ -6,26 +6,24 @@
 #include "h5md/plan_h5md.h"
 
 namespace zn::formats {
-namespace {
-
-using h5::Dataset;
-
-}  // namespace
-
-Result<std::vector<std::string>> AsebytesGroups(const h5::File& file) {
+Result<std::vector<std::string>> AsebytesGroups(const Hierarchy& file) {
   std::vector<std::string> groups;
+  const auto has = [&](const Object& group) {
+    auto offsets = file.Find(group, "_offsets"), lengths = file.Find(group, "_lengths");
+    return offsets && *offsets && lengths && *lengths;
+  };
+  if (has(file.root())) return std::vector<std::string>{""};
   ZN_ASSIGN_OR_RETURN(auto names, file.Names(file.root()));
   for (const std::string& name : names) {
     auto group = file.Find(file.root(), name);
     // What cannot be opened is not one of them; it is not this function's to complain.
     if (!group || !*group || !(*group)->is_group) continue;
-    auto offsets = file.Find(**group, "_offsets"), lengths = file.Find(**group, "_lengths");
-    if (offsets && *offsets && lengths && *lengths) groups.push_back(name);
+    if (has(**group)) groups.push_back(name);
   }
   return groups;
 }
 
-Result<Plan> PlanAsebytes(const std::shared_ptr<const h5::File>& file, const ReadOptions& options,
+Result<Plan> PlanAsebytes(const std::shared_ptr<const Hierarchy>& file, const ReadOptions& options,
                           ColumnMapper& mapper) {
   ZN_ASSIGN_OR_RETURN(auto groups, AsebytesGroups(*file));
   std::string list;
@@ -46,14 +44,15 @@ Result<Plan> PlanAsebytes(const std::shared_ptr<const h5::File>& file, const Rea
 
   Plan plan;
   plan.file = file;
-  ZN_ASSIGN_OR_RETURN(auto group, file->Find(file->root(), chosen));
+  ZN_ASSIGN_OR_RETURN(auto group, chosen.empty() ? std::optional<Object>(file->root())
+                                                 : file->Find(file->root(), chosen));
   auto open = [&](const std::string& name) -> Result<std::shared_ptr<Dataset>> {
     ZN_ASSIGN_OR_RETURN(auto object, file->Find(*group, name));
     if (!object || object->is_group) {
       return file->Fail(ErrorCode::kCorrupt, chosen + "/" + name, "is no dataset",
                         "write the file again");
     }
-    return Dataset::Open(file, *object);
+    return file->OpenDataset(*object);
   };
   ZN_ASSIGN_OR_RETURN(auto offsets, open("_offsets"));
   ZN_ASSIGN_OR_RETURN(auto lengths, open("_lengths"));
@@ -93,7 +92,7 @@ Result<Plan> PlanAsebytes(const std::shared_ptr<const h5::File>& file, const Rea
     if (name.starts_with('_')) continue;
     ZN_ASSIGN_OR_RETURN(auto object, file->Find(*group, name));
     if (!object || object->is_group) continue;
-    ZN_ASSIGN_OR_RETURN(auto data, Dataset::Open(file, *object));
+    ZN_ASSIGN_OR_RETURN(auto data, file->OpenDataset(*object));
     if (!data->readable() || data->shape().empty()) {
       plan.warnings.push_back(
           {object->path,

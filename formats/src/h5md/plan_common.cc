@@ -36,7 +36,7 @@ void ScanRows(const std::byte* bytes, int64_t rows, int64_t outer, int64_t rest,
 
 }  // namespace
 
-Result<NanScan> ScanNan(const h5::Dataset& data, bool stop_at_value) {
+Result<NanScan> ScanNan(const Dataset& data, bool stop_at_value) {
   NanScan scan;
   if (data.row_bytes() == 0) return scan;
   auto inner = data.inner();
@@ -88,7 +88,7 @@ Result<> SetAseFrameRole(Field& field) {
 
 Result<> LoadFixed(Field& field) {
   if (!field.fixed || !field.data || field.data->is_text()) return {};
-  auto load = [](const h5::Dataset& data) -> Result<Buffer> {
+  auto load = [](const Dataset& data) -> Result<Buffer> {
     std::vector<int64_t> rows(static_cast<size_t>(data.rows()));
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
     return data.ReadRows(rows);

@@ -16,7 +16,7 @@ namespace {
 // times it.
 constexpr double kFemtosecondInAse = 0.09822694788464065;
 
-bool IsNumeric(const h5::Dataset& data) {
+bool IsNumeric(const Dataset& data) {
   return !data.is_text() && data.dtype() != DType::kComplex64 &&
          data.dtype() != DType::kComplex128 && data.dtype() != DType::kFloat16;
 }
@@ -28,7 +28,7 @@ std::string NoUnit(std::string attributes) {
 
 class Planner {
  public:
-  Planner(const std::shared_ptr<const h5::File>& file, const ReadOptions& options,
+  Planner(const std::shared_ptr<const Hierarchy>& file, const ReadOptions& options,
           ColumnMapper& mapper)
       : file_(file), options_(options), mapper_(mapper) {
     plan_.file = file;
@@ -166,7 +166,7 @@ class Planner {
     return {};
   }
 
-  static Result<int64_t> AsInteger(const h5::Dataset& data, const std::vector<std::byte>& bytes) {
+  static Result<int64_t> AsInteger(const Dataset& data, const std::vector<std::byte>& bytes) {
     uint64_t raw = 0;
     std::memcpy(&raw, bytes.data(), std::min<size_t>(bytes.size(), 8));
     int shift = 64 - 8 * static_cast<int>(ItemSize(data.dtype()));
@@ -552,7 +552,7 @@ class Planner {
     plan_.warnings.push_back({place, message});
   }
 
-  const std::shared_ptr<const h5::File>& file_;
+  const std::shared_ptr<const Hierarchy>& file_;
   const ReadOptions& options_;
   ColumnMapper& mapper_;
   Plan plan_;
@@ -565,8 +565,10 @@ class Planner {
 
 }  // namespace
 
-Result<Plan> PlanH5md(const std::shared_ptr<const h5::File>& file, const ReadOptions& options,
+Result<Plan> PlanH5md(const std::shared_ptr<const Hierarchy>& file, const ReadOptions& options,
                       ColumnMapper& mapper) {
+  ZN_ASSIGN_OR_RETURN(auto own, PlanOwn(file, options, mapper));
+  if (own) return std::move(*own);
   return Planner(file, options, mapper).Run();
 }
 

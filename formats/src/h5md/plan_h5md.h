@@ -7,12 +7,16 @@
 
 namespace zn::formats {
 
-Result<Plan> PlanH5md(const std::shared_ptr<const h5::File>& file, const ReadOptions& options,
+Result<Plan> PlanH5md(const std::shared_ptr<const Hierarchy>& file, const ReadOptions& options,
                       ColumnMapper& mapper);
 
+/// A file that zn-export wrote; nullopt for others (h5md/own_layout.h).
+Result<std::optional<Plan>> PlanOwn(const std::shared_ptr<const Hierarchy>& file,
+                                    const ReadOptions& options, ColumnMapper& mapper);
+
 /// The groups of an asebytes ragged file that hold frames.
-Result<std::vector<std::string>> AsebytesGroups(const h5::File& file);
-Result<Plan> PlanAsebytes(const std::shared_ptr<const h5::File>& file, const ReadOptions& options,
+Result<std::vector<std::string>> AsebytesGroups(const Hierarchy& file);
+Result<Plan> PlanAsebytes(const std::shared_ptr<const Hierarchy>& file, const ReadOptions& options,
                           ColumnMapper& mapper);
 
 /// What a column of floats has of NaN: how asebytes and ZnH5MD write "not there" and "shorter".
@@ -22,7 +26,7 @@ struct NanScan {
 };
 /// Reads the dataset in blocks until the answer is known. `stop_at_value`: padded_tail is of no
 /// interest.
-Result<NanScan> ScanNan(const h5::Dataset& data, bool stop_at_value);
+Result<NanScan> ScanNan(const Dataset& data, bool stop_at_value);
 
 /// Presence, padding and text rules of a column that ASE's writers made. Sets role kFrame, kRagged
 /// or kText and the flags.

@@ -41,6 +41,10 @@ std::optional<int> AtomicNumber(std::string_view symbol);
 /// 1 -> "H"; "X" for 0 and what is beyond the table.
 std::string_view ChemicalSymbol(int64_t atomic_number);
 
+/// A JSON object with the canonical unit of `field`, e.g. {"unit":"Å"}; "{}" when the table has
+/// none. `source_unit` is added when it is given and was converted from.
+std::string UnitAttributes(std::string_view field, std::string_view source_unit = "");
+
 /// The factor from `unit` to the canonical unit of `field` (1 for equal or equivalent spellings: "Angstrom", "A");
 /// nullopt when the unit or the field's is unknown. "nm" -> Å is 10, "kJ mol-1" -> eV is 0.0103642..., CODATA 2014 as ASE 3.22.
 std::optional<double> UnitFactor(std::string_view field, std::string_view unit);

@@ -57,4 +57,8 @@ void AppendJsonArray(DType dtype, const Shape& shape, std::span<const std::byte>
 /// A JSON string literal with its quotes; invalid UTF-8 becomes U+FFFD.
 void AppendJsonString(std::string_view text, std::string& out);
 
+/// A JSON value's text as people mean it: the string of a JSON string, else the JSON itself; as
+/// code points, of which NumPy's unicode arrays are made. Malformed bytes are U+FFFD each.
+std::u32string PlainText(std::string_view json);
+
 }  // namespace zn::formats
