@@ -9,7 +9,7 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-#include "exit_code.h"
+#include "report.h"
 #include "zn/engine/batch.h"
 #include "zn/engine/room.h"
 #include "zn/formats/reader.h"
@@ -39,12 +39,7 @@ struct FieldTally {
   int64_t bytes = 0;
 };
 
-struct ImportProgress {
-  std::string file;     // the one at hand
-  double fraction = 0;  // of the bytes of all files
-  int64_t frames = 0, atoms = 0, raw_bytes = 0;
-  bool committing = false;  // all read; what is left is syncing
-};
+using ImportProgress = Progress;
 
 struct ImportSummary {
   int64_t frames = 0, atoms = 0, raw_bytes = 0;

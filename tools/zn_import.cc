@@ -1,31 +1,18 @@
 // zn-import: trajectory files into a room of a store.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <string>
 
 #include "import.h"
 #include "import_report.h"
+#include "program.h"
+#include "stream.h"
 
 namespace {
 
-using zn::tools::Failure;
 using zn::tools::ProgressReporter;
-
-std::atomic<bool> g_stop{false};
-std::atomic<int> g_signal{0};
-
-// The first signal ends the import in good order; a second one at once, which harms no store
-// either.
-extern "C" void OnSignal(int signal) {
-  g_signal = signal;
-  g_stop = true;
-  std::signal(signal, SIG_DFL);
-}
 
 zn::Result<> ParseChunk(const std::string& text, zn::LayoutOptions& layout) {
   auto number = [](const std::string& part, int64_t& value) {
@@ -55,14 +42,6 @@ zn::Result<> ParseMaps(const std::vector<std::string>& maps, zn::formats::ReadOp
   return {};
 }
 
-int End(const Failure& failure, bool json) {
-  if (json) std::printf("%s\n", zn::tools::FailureJson(failure).c_str());
-  std::fprintf(stderr, "zn-import: %s\n", failure.error.message.c_str());
-  int code = zn::tools::ExitCodeOf(failure);
-  return code == zn::tools::kExitInterrupted && g_signal == SIGTERM ? zn::tools::kExitTerminated
-                                                                    : code;
-}
-
 std::string FormatHelp() {
   std::string text = "Formats, told by content:\n";
   for (const zn::formats::Format& format : zn::formats::Formats()) {
@@ -79,19 +58,21 @@ int main(int argc, char** argv) {
   zn::tools::ImportOptions options;
   std::string dtype, chunk;
   std::vector<std::string> maps;
-  bool json = false;
+  bool json = false, stream = false, sandbox = false;
+  zn::tools::SandboxLimits limits;
 
   CLI::App app{
       "Imports trajectories into a room of a store, all files in one commit: an import that fails "
       "or is\n"
       "interrupted leaves the store as it was.",
       "zn-import"};
+  app.set_version_flag("--version", "zn-import " ZN_VERSION);
   app.add_option("FILE", options.files, "Files to import, in this order");
   app.add_option("--store", options.store, "Directory of the store; made if there is none");
   app.add_option("--room", options.room, "Room to append to; made if there is none");
   app.add_option("--base", options.base, "Fork the new room from ROOM[@COMMIT] before appending");
   app.add_option("--group", options.read.group,
-                 "H5MD particles group or asebytes group to read, where there are several");
+                 "H5MD particles group, asebytes or Zarr group to read, where there are several");
   app.add_option("--map", maps,
                  "Rename a field: SOURCE=FIELD, e.g. dft_energy=calc.energy; SOURCE= leaves it out "
                  "(repeatable)")
@@ -118,12 +99,19 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--json", json,
                "A JSON line of progress a second and a summary line, on standard output");
+  // For zn-server: the reading half alone.
+  app.add_flag("--stream", stream, "Write the frames to standard output for another process")->group("");
+  app.add_flag("--sandbox", sandbox, "With --stream: give up files, network and other programs first")->group("");
+  app.add_option("--max-memory", limits.memory_bytes, "With --sandbox: bytes of address space")->group("");
+  app.add_option("--max-seconds", limits.cpu_seconds, "With --sandbox: seconds of processor time")->group("");
   app.footer(
       "\nExamples:\n"
       "  zn-import md.h5 --store ~/store --room water\n"
       "  zn-import train_*.xyz.gz --store ~/store --room train --map dft_energy=calc.energy "
       "--dtype float32\n"
       "  zn-import run.xyz --dry-run\n"
+      "  zn-import export.zarr --store ~/store --room back\n"
+      "  zn-import data.zarr --store ~/store --room set --group train --map dft/energy=calc.energy\n"
       "  zn-import more.xyz --store ~/store --room branch --base train@12-0123456789abcdef\n\n" +
       FormatHelp() + "\n" + zn::tools::ExitCodeHelp());
   try {
@@ -143,7 +131,14 @@ int main(int argc, char** argv) {
       parsed = zn::Error{zn::ErrorCode::kInvalidArgument,
                          "--dtype " + dtype + ": write float16, float32 or float64"};
   }
-  if (!parsed) return End({zn::tools::Fault::kUsage, std::move(parsed).error()}, json);
+  if (!parsed)
+    return zn::tools::End("zn-import", {zn::tools::Fault::kUsage, std::move(parsed).error()}, json);
+  if (stream) {
+    if (options.files.size() != 1)
+      return zn::tools::End("zn-import", {zn::tools::Fault::kUsage, {zn::ErrorCode::kInvalidArgument, "--stream takes one file"}},
+                            json);
+    return zn::tools::StreamFile(options, sandbox ? &limits : nullptr);
+  }
   if (options.context.message.empty()) {
     options.context.message = "import";
     for (const std::string& file : options.files) {
@@ -155,24 +150,17 @@ int main(int argc, char** argv) {
     }
   }
 
-  struct sigaction action {};
-  action.sa_handler = OnSignal;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-
+  const std::atomic<bool>& stop = zn::tools::StopOnSignals();
   const auto begin = std::chrono::steady_clock::now();
   auto result = [&] {
-    ProgressReporter reporter(json                      ? ProgressReporter::Mode::kJson
-                              : ::isatty(STDERR_FILENO) ? ProgressReporter::Mode::kBar
-                                                        : ProgressReporter::Mode::kNone);
-    return zn::tools::Import(options, g_stop, [&](const zn::tools::ImportProgress& progress) {
+    ProgressReporter reporter(ProgressReporter::ModeFor(json));
+    return zn::tools::Import(options, stop, [&](const zn::tools::ImportProgress& progress) {
       reporter.Update(progress);
     });
   }();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (!result) return End(result.error(), json);
+  if (!result) return zn::tools::End("zn-import", result.error(), json);
 
   for (const auto& [file, warning] : result->warnings) {
     std::string times = warning.count > 1 ? " (" + std::to_string(warning.count) + " times)" : "";
