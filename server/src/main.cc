@@ -1,17 +1,26 @@
 // zn-server: options, start, stop. What it serves is in api/, how in http/.
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "api/jobs.h"
 #include "api/router.h"
 #include "api/service.h"
+#include "events/control_events.h"
+#include "events/room_changes.h"
 #include "http/asio.h"
 #include "http/server.h"
 #include "log.h"
+#include "token_command.h"
+#include "socketio/servers.h"
 #include "zn/engine/store.h"
 
 namespace {
@@ -26,6 +35,8 @@ Examples:
   curl 'http://127.0.0.1:5000/api/rooms'
   curl -o last.npy 'http://127.0.0.1:5000/api/rooms/md/frames/-1?data=positions&format=npy'
   zn-server --store /data/zn --port 8080 --read-only --cache-gib 16
+  zn-server token create --store /data/zn --name ann --scopes read,write,lock --days 365
+      prints a token for 'Authorization: Bearer ...'
   zn-server --store /data/zn --address 0.0.0.0 --insecure-bind --allow-host zn.example.org
       plain HTTP for everyone who can reach the port: put a TLS proxy in front
 
@@ -35,14 +46,49 @@ Exit status: 0 stopped by SIGTERM or SIGINT, 1 could not start, 2 wrong argument
 
 struct Options {
   std::string store;
+  bool create = false;
   bool read_only = false;
   bool insecure_bind = false;
   bool access_log = false;
   double max_reply_mib = 1024;
+  int64_t max_upload_mib = 500, import_memory_mib = 4096;
   double cache_gib = 4;
+  int64_t cache_maps = zn::CacheOptions().max_maps;
   zn::server::HttpOptions http;
   zn::server::ApiOptions api;
+  zn::server::HubOptions hub;
+  zn::server::SocketOptions sockets;
+  zn::server::AccessOptions access;
 };
+
+// A connection is a descriptor: take as many as the system grants.
+void RaiseFileLimit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+// The one given, or the one that lies beside this program; "" when there is none.
+std::string FindImporter(const std::string& given) {
+  if (!given.empty()) return given;
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto beside = self.parent_path() / "zn-import";
+  return !error && std::filesystem::exists(beside, error) ? beside.string() : "";
+}
+
+// Jobs are seen by who follows their room. Only their states change the queue; progress is volatile.
+void TellOfJob(zn::server::Service& service, const zn::server::Job& job, bool progress) {
+  const auto text = [](std::string_view value) { return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); };
+  service.events->PublishVolatile(job.room, "job:progress", "{\"id\":" + text(job.id) + ",\"percent\":" +
+                                                                std::to_string(static_cast<int>(job.percent)) +
+                                                                ",\"message\":" + text(job.message) + "}");
+  if (progress) return;
+  const nlohmann::json state = nlohmann::json::parse(zn::server::JobJson(job), nullptr, false).value("state", "");
+  service.events->Publish(job.room, "queue:update", "{\"id\":" + text(job.id) + ",\"state\":" + state.dump() +
+                                                        ",\"position\":" + std::to_string(job.position) + "}");
+}
 
 int Fail(int status, std::string_view message) {
   LogLine(spdlog::level::err, "cannot start", {{"error", message}});
@@ -59,7 +105,9 @@ bool IsLoopback(const std::string& address) {
 zn::Result<std::unique_ptr<zn::Store>> OpenStore(const Options& options) {
   zn::StoreOptions store_options;
   store_options.read_only = options.read_only;
+  store_options.create = options.create;
   store_options.cache.max_bytes = static_cast<int64_t>(options.cache_gib * (1 << 30));
+  store_options.cache.max_maps = options.cache_maps;
   return zn::Store::Open(options.store, store_options);
 }
 
@@ -79,11 +127,30 @@ int Serve(Options options) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  RaiseFileLimit();
 
   zn::server::Service service;
   service.store = store->get();
   service.options = options.api;
+  // A writer's start has an epoch of its own; who only follows takes the time instead.
+  zn::server::HubOptions hub = options.hub;
+  hub.epoch = options.read_only ? static_cast<uint64_t>(std::time(nullptr)) * 1000 : (*store)->epoch();
+  hub.max_replay = options.api.follow.max_unsent / 2;
+  service.events = std::make_unique<zn::server::EventHub>(hub);
+  service.listeners.push_back([&service](const zn::RoomChange& change) {
+    zn::server::PublishRoomChange(service.events.get(), change);
+  });
+  if (auto started = service.Start(options.access); !started) return Fail(1, started.error().message);
+  auto control_events = std::make_unique<zn::server::ControlEvents>(&service);
+  service.control->SetListener(control_events->Listener());
+  service.state->SetListener(control_events->StateListener());
+  service.options.import_program = FindImporter(options.api.import_program);
+  if (!options.read_only)
+    service.jobs = std::make_unique<zn::server::Jobs>(store->get(), [&service](const zn::server::Job& job, bool progress) {
+      TellOfJob(service, job, progress);
+    });
   zn::server::ApiHandler handler(&service);
+  service.sockets = std::make_unique<zn::server::SocketServers>(&service, &handler, options.sockets);
   auto server = zn::server::HttpServer::Start(options.http, &handler);
   if (!server) return Fail(1, server.error().message);
   service.http_stats = [&server] { return (*server)->stats(); };
@@ -102,12 +169,16 @@ int Serve(Options options) {
       LogLine(spdlog::level::err, "cannot follow the store",
               {{"error", refreshed.error().message}});
     refresh_failed = !refreshed;
+    service.Tick();
   }
   LogLine(spdlog::level::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
   service.stopping = true;
   (*server)->Stop();
+  service.jobs.reset();
+  service.events->Close();
   service.http_stats = nullptr;
   server->reset();
+  control_events.reset();
   store->reset();
   LogLine(spdlog::level::info, "stopped", {});
   return 0;
@@ -126,6 +197,7 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   app.add_option("--store", options.store, "Directory of the store")
       ->envname("ZNDRAW_STORAGE_PATH");
+  app.add_flag("--create", options.create, "Make the store when there is none");
   app.add_option("--port", options.http.port, "TCP port; 0 takes a free one and logs it");
   app.add_option("--address", options.http.address, "IP address to listen on");
   app.add_flag("--insecure-bind", options.insecure_bind,
@@ -139,7 +211,18 @@ int main(int argc, char** argv) {
                  "Threads that serve connections; 0: one a core");
   app.add_option("--max-reply", options.max_reply_mib, "Largest reply in MiB")
       ->check(CLI::Range(1.0, 1048576.0));
-  app.add_option("--max-body", options.http.max_body, "Largest request body in bytes");
+  app.add_option("--max-body", options.http.max_body, "Largest body of frames in bytes");
+  app.add_option("--max-upload", options.max_upload_mib, "Largest file to import in MiB")
+      ->envname("ZNDRAW_MAX_UPLOAD_MB")
+      ->check(CLI::Range(1, 1 << 24));
+  app.add_option("--upload-temp", options.http.spool_folder, "Folder for bodies and uploads while they are read")
+      ->envname("ZNDRAW_UPLOAD_TEMP")
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--import-program", options.api.import_program, "zn-import, if it does not lie beside this program");
+  app.add_option("--import-memory", options.import_memory_mib, "MiB of address space of an import's reader")
+      ->check(CLI::Range(256, 1 << 24));
+  app.add_option("--import-seconds", options.api.import_seconds, "Seconds of processor time of an import's reader")
+      ->check(CLI::Range(1, 1 << 24));
   app.add_option("--max-connections", options.http.max_connections, "Connections at a time")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--idle-timeout", options.http.idle_seconds,
@@ -156,13 +239,41 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 3600));
   app.add_option("--cache-gib", options.cache_gib, "GiB of decoded chunks kept on disk")
       ->check(CLI::Range(0.0, 1048576.0));
+  app.add_option("--cache-maps", options.cache_maps, "Decoded chunks mapped at a time")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--events-kept", options.hub.events_per_topic,
+                 "Events of a room that a client can catch up on")
+      ->check(CLI::Range(1, 1000000));
+  app.add_option("--events-memory", options.hub.max_bytes, "Bytes of events kept, of all rooms")
+      ->check(CLI::Range(1 << 16, 1 << 30));
+  app.add_option("--max-unsent", options.api.follow.max_unsent,
+                 "Bytes that may wait for a client that follows events before it is dropped")
+      ->check(CLI::Range(1 << 10, 1 << 30));
+  app.add_option("--event-heartbeat", options.api.follow.heartbeat_ms,
+                 "Milliseconds between the comments of an idle event stream")
+      ->check(CLI::Range(100, 3600000));
+  app.add_flag("--conformance", options.sockets.conformance,
+               "For the public protocol test suites: Engine.IO echoes at /engine.io/, Socket.IO at "
+               "/socket.io/, short timeouts; port 3000 unless --port is given");
   app.add_flag("--access-log", options.access_log, "Log every request");
+  app.add_option("--admin-username", options.access.admin_username, "User name of the admin, for /api/login")
+      ->envname("ZNDRAW_ADMIN_USERNAME");
+  app.add_option("--admin-password", options.access.admin_password, "Password of the admin; better in the environment")
+      ->envname("ZNDRAW_ADMIN_PASSWORD");
+  app.add_option("--session-secret", options.access.session_secret,
+                 "What session tokens are signed with; when absent, the store keeps a random one")
+      ->envname("FLASK_SECRET_KEY");
+  app.add_flag("!--no-anonymous", options.access.anonymous_on_loopback,
+               "Ask everybody for a token, also on this machine");
+  zn::server::TokenCommand tokens;
+  tokens.AddTo(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     int status = app.exit(error);
     return status == 0 ? 0 : 2;
   }
+  if (tokens.command->parsed()) return tokens.Run();
   if (options.store.empty())
     return Fail(2, "name the store: --store DIR, or ZNDRAW_STORAGE_PATH in the environment");
   if (std::getenv("ZNDRAW_REDIS_URL"))
@@ -172,7 +283,11 @@ int main(int argc, char** argv) {
     return Fail(2, options.http.address +
                        " is not a loopback address: plain HTTP there needs --insecure-bind");
   options.api.read_only = options.read_only;
+  options.api.max_upload = static_cast<uint64_t>(options.max_upload_mib) << 20;
+  options.api.upload_folder = options.http.spool_folder;
+  options.api.import_memory = options.import_memory_mib << 20;
   options.api.max_reply = static_cast<int64_t>(options.max_reply_mib * (1 << 20));
+  if (options.sockets.conformance && app.count("--port") == 0) options.http.port = 3000;
   if (options.access_log) options.http.access_log = zn::server::LogAccess;
   return Serve(std::move(options));
 }

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
+
+#include "zn/formats/text_writer.h"
 
 namespace zn::server {
 namespace {
@@ -182,29 +183,6 @@ class MsgpackTexts final : public FieldPart {
   }
 };
 
-// Code points of UTF-8 text; malformed bytes count as one each.
-template <class Visit>
-void ForEachCodePoint(std::string_view text, Visit visit) {
-  for (size_t i = 0; i < text.size();) {
-    auto lead = static_cast<unsigned char>(text[i]);
-    size_t length = lead < 0x80       ? 1
-                    : lead >> 5 == 6  ? 2
-                    : lead >> 4 == 14 ? 3
-                    : lead >> 3 == 30 ? 4
-                                      : 0;
-    if (length == 0 || i + length > text.size()) {
-      visit(uint32_t{0xfffd});
-      ++i;
-      continue;
-    }
-    uint32_t code = length == 1 ? lead : lead & (0x7fu >> length);
-    for (size_t k = 1; k < length; ++k)
-      code = code << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3f);
-    visit(code);
-    i += length;
-  }
-}
-
 class Ucs4 final : public FieldPart {
  public:
   using FieldPart::FieldPart;
@@ -224,10 +202,10 @@ class Ucs4 final : public FieldPart {
     for (size_t frame = 0; frame < batch->n_atoms.size(); ++frame) {
       RowView row = cursor.Next();
       std::string cell;
-      if (row.present)
-        ForEachCodePoint(PlainText(row.text), [&cell](uint32_t code) {
-          cell.append(reinterpret_cast<const char*>(&code), 4);
-        });
+      if (row.present) {
+        const std::u32string text = formats::PlainText(row.text);
+        cell.assign(reinterpret_cast<const char*>(text.data()), text.size() * sizeof(char32_t));
+      }
       cell.resize(row_bytes(), '\0');
       out->Append(cell);
     }
@@ -300,14 +278,6 @@ class Stream final : public BodyStream {
 
 }  // namespace
 
-std::string PlainText(std::string_view json) {
-  if (json.size() >= 2 && json.front() == '"') {
-    nlohmann::json value = nlohmann::json::parse(json, nullptr, false);
-    if (value.is_string()) return value.get<std::string>();
-  }
-  return std::string(json);
-}
-
 Result<std::vector<FieldExtent>> MeasureFields(FrameSource* source, bool measure_text) {
   const size_t fields = source->query().fields.size();
   const int64_t frames = source->frames();
@@ -352,9 +322,8 @@ Result<std::vector<FieldExtent>> MeasureFields(FrameSource* source, bool measure
         extent.longest = std::max(extent.longest, rows);
         shortest = std::min(shortest, rows);
         if (measure_text && column.dtype == DType::kJson) {
-          int64_t points = 0;
-          ForEachCodePoint(PlainText(row.text), [&points](uint32_t) { ++points; });
-          extent.longest_text = std::max(extent.longest_text, points);
+          extent.longest_text = std::max(extent.longest_text,
+                                         static_cast<int64_t>(formats::PlainText(row.text).size()));
         }
       }
     }

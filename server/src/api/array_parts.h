@@ -77,7 +77,4 @@ uint32_t CombineCrc(uint32_t first, uint32_t second, uint64_t size);
 std::unique_ptr<BodyStream> PartsStream(std::shared_ptr<FrameSource> source,
                                         std::vector<std::unique_ptr<Part>> parts);
 
-/// A row's text as people mean it: the string of a JSON string, else the JSON itself.
-std::string PlainText(std::string_view json);
-
 }  // namespace zn::server

@@ -13,8 +13,4 @@ Answer<std::unique_ptr<BodyStream>> ColumnsStream(std::shared_ptr<FrameSource> s
 Answer<std::unique_ptr<BodyStream>> NpyStream(std::shared_ptr<FrameSource> source);
 Answer<std::unique_ptr<BodyStream>> NpzStream(std::shared_ptr<FrameSource> source);
 
-/// An NPY 1.0 header (2.0 when it is long), padded to 64 bytes. `descr` as NumPy writes it: "<f4",
-/// "<U12".
-std::string NpyHeader(std::string_view descr, const Shape& shape);
-
 }  // namespace zn::server

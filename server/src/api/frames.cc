@@ -70,7 +70,7 @@ Answer<Reply> FramesReply(const Call& call, FramesQuery query) {
   const Snapshot snapshot = query.snapshot;
   const uint64_t incarnation = snapshot.incarnation();
   std::string etag = IncarnationText(incarnation) + ".";
-  std::string headers = PlaceHeaders(snapshot);
+  std::string headers = PlaceHeaders(call.position, snapshot);
   if (query.single) {
     etag += std::to_string(query.id) + "." + std::to_string(query.version);
     headers += "Frame-Id: " + std::to_string(query.id) +
@@ -120,7 +120,7 @@ Answer<Reply> FramesReply(const Call& call, FramesQuery query) {
 Answer<Reply> GetFrames(const Call& call) {
   FramesOptions options;
   ZN_ASSIGN_OR_RETURN(options.parameters, Parameters(call.request()));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(FramesQuery query, ParseFramesQuery(call.service, std::move(room), options,
                                                           std::nullopt, call.request().accept));
   return FramesReply(call, std::move(query));
@@ -129,14 +129,14 @@ Answer<Reply> GetFrames(const Call& call) {
 Answer<Reply> GetFrame(const Call& call) {
   FramesOptions options;
   ZN_ASSIGN_OR_RETURN(options.parameters, Parameters(call.request()));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(FramesQuery query, ParseFramesQuery(call.service, std::move(room), options,
                                                           call.frame, call.request().accept));
   return FramesReply(call, std::move(query));
 }
 
 Answer<Reply> SelectFrames(const Call& call) {
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(FramesOptions options,
                       ParseSelectBody(call.request().content_type, call.owned.body));
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));

@@ -96,7 +96,7 @@ Result<std::vector<Shift>> FindShifts(const Snapshot& older, const Snapshot& new
 Answer<Reply> GetFramesMeta(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"indices", "at"}));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(auto at, TakeParameter(parameters, "at"));
   ZN_ASSIGN_OR_RETURN(Snapshot snapshot, SnapshotAt(*room, at.value_or("")));
   ZN_ASSIGN_OR_RETURN(auto indices, TakeParameter(parameters, "indices"));
@@ -110,7 +110,7 @@ Answer<Reply> GetFramesMeta(const Call& call) {
                    std::to_string(run.step);
   Reply reply = Reply::Json("");
   reply.body.clear();
-  reply.headers = PlaceHeaders(snapshot);
+  reply.headers = PlaceHeaders(call.position, snapshot);
   reply.etag = IncarnationText(snapshot.incarnation()) + "." + snapshot.commit().ToString() + "-" +
                RepresentationTag(description);
   if (NotModified(call.request(), reply.etag))
@@ -123,7 +123,7 @@ Answer<Reply> GetFramesMeta(const Call& call) {
 Answer<Reply> GetFramesChanges(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"since", "at"}));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(auto since, TakeParameter(parameters, "since"));
   if (!since || since->empty())
     return BadRequest("since: name the commit to compare with (frames/changes?since=<commit>)");
@@ -167,7 +167,7 @@ Answer<Reply> GetFramesChanges(const Call& call) {
                {"frameCount", newer.frames()},       {"frames", std::move(frames)},
                {"shifts", std::move(shifts)},        {"shiftsTruncated", truncated}};
   Reply reply = Reply::Json(body.dump());
-  reply.headers = PlaceHeaders(newer);
+  reply.headers = PlaceHeaders(call.position, newer);
   return reply;
 }
 
@@ -175,7 +175,7 @@ Answer<Reply> GetFrameVersions(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"limit", "after", "at"}));
   ZN_ASSIGN_OR_RETURN(Page page, ParsePage(parameters));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(auto at, TakeParameter(parameters, "at"));
   ZN_ASSIGN_OR_RETURN(Snapshot snapshot, SnapshotAt(*room, at.value_or("")));
   ZN_ASSIGN_OR_RETURN(int64_t position, FramePosition(snapshot, call.frame));
@@ -211,7 +211,7 @@ Answer<Reply> GetFrameVersions(const Call& call) {
                     {"fields", version.fields}});
   }
   Reply reply = Reply::Json(list.dump(-1, ' ', false, json::error_handler_t::replace));
-  reply.headers = PlaceHeaders(snapshot) + "Frame-Id: " + std::to_string(id) + "\r\n";
+  reply.headers = PlaceHeaders(call.position, snapshot) + "Frame-Id: " + std::to_string(id) + "\r\n";
   if (more)
     reply.headers += NextLink(call.request(), parameters, std::to_string(versions.back().version));
   return reply;

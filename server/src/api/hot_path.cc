@@ -2,10 +2,10 @@
 
 #include <charconv>
 
-#include "api/encode_arrays.h"
 #include "api/router.h"
 #include "http/compress.h"
 #include "http/query.h"
+#include "zn/engine/npy.h"
 
 namespace zn::server {
 namespace {
@@ -85,12 +85,14 @@ std::unique_ptr<HotPlan> MakePlan(const Service& service, const HotState::RoomEn
 void MakeHead(HotPlan::Field* field, const HotPlan& plan, const Row& row) {
   field->shape = row.shape;
   if (plan.format == Format::kNpy) {
-    field->head = NpyHeader(NumpyName(row.dtype), row.shape);
+    field->head = EncodeNpyHeader(NumpyName(row.dtype), row.shape);
   } else {
     field->head = field->name_bytes;
     msgpack::PutNumpyHead(field->head, row.dtype, row.shape, row.bytes.size(), plan.keys);
   }
 }
+
+}  // namespace
 
 bool AcceptsHost(Service& service, HotState* state, const Request& request) {
   if (request.host == state->good_host && request.origin == state->good_origin) return true;
@@ -100,14 +102,34 @@ bool AcceptsHost(Service& service, HotState* state, const Request& request) {
   return true;
 }
 
-}  // namespace
+bool MayRead(Service& service, HotState* state, const Request& request, std::string_view room) {
+  if (!service.access) return false;
+  const std::string_view* authorization = request.Find("authorization");
+  if (!authorization) return service.access->anonymous_on_loopback() && IsLocal(request);
+  constexpr int64_t kBelievedMs = 1000;  // so long may a token work beyond its expiry
+  HotState::GoodToken& good = state->good_token;
+  const uint64_t generation = service.access->generation();
+  const int64_t now = service.clock.steady_ms();
+  if (good.authorization == *authorization && good.room == room && good.generation == generation && now < good.until_ms)
+    return true;
+  const auto caller = service.access->Identify(request);
+  if (!caller || !caller->May(Scope::kRead, room)) return false;
+  good = {std::string(*authorization), std::string(room), generation, now + kBelievedMs};
+  return true;
+}
 
-HotState::RoomEntry* HotState::FindRoom(const Store& store, std::string_view name) {
+HotState::RoomEntry* HotState::FindRoom(Service& service, std::string_view name) {
+  const Store& store = *service.store;
   // The store's position covers rooms that come and go, the room's generation its commits.
   const Position position = store.position();
-  if (last_ && last_name_ == name && last_->checked == position &&
-      last_->generation == last_->room->head_generation())
-    return last_;
+  if (last_ && last_name_ == name) {
+    // Before the snapshot is known to be the newest: no event behind it is missing from the snapshot.
+    const uint64_t sequence = last_->events->load(std::memory_order_acquire);
+    if (last_->checked == position && last_->generation == last_->room->head_generation()) {
+      if (sequence != last_->place_sequence) last_->SetPlace({service.events->epoch(), sequence});
+      return last_;
+    }
+  }
   last_ = nullptr;
   last_name_ = name;
   auto room = store.OpenRoom(last_name_);
@@ -115,6 +137,8 @@ HotState::RoomEntry* HotState::FindRoom(const Store& store, std::string_view nam
     rooms_.erase(last_name_);
     return nullptr;
   }
+  const TopicSequence* events = service.events->sequence(name);
+  const uint64_t sequence = events->load(std::memory_order_acquire);
   const uint64_t generation = (*room)->head_generation();  // before the head: it is never newer
   auto head = (*room)->HeadOrError();
   if (!head) return nullptr;
@@ -126,15 +150,21 @@ HotState::RoomEntry* HotState::FindRoom(const Store& store, std::string_view nam
                        entry->snapshot.fields() == head->fields();
     if (!same_fields) entry->plans.clear();
     entry->incarnation = IncarnationText(head->incarnation());
-    entry->place_headers = "\r\n" + PlaceHeaders(*head) + "Frame-Id: ";
     entry->snapshot = std::move(*head);
   }
+  entry->events = events;
+  entry->SetPlace({service.events->epoch(), sequence});
   entry->room = std::move(*room);
   entry->checked = position;
   entry->generation = generation;
   entry->used = true;
   last_ = entry.get();
   return last_;
+}
+
+void HotState::RoomEntry::SetPlace(const EventPosition& position) {
+  place_sequence = position.sequence;
+  place_headers = "\r\n" + PlaceHeaders(position, snapshot) + "Frame-Id: ";
 }
 
 void HotState::Tidy() {
@@ -158,7 +188,8 @@ int TryHotPath(Service& service, const Request& request, const InlineContext& co
   if (!ParsePath(request.path, &name, &position)) return 0;
   auto* state = static_cast<HotState*>(context.state);
   if (!AcceptsHost(service, state, request)) return 0;
-  HotState::RoomEntry* room = state->FindRoom(*service.store, name);
+  if (!MayRead(service, state, request, name)) return 0;
+  HotState::RoomEntry* room = state->FindRoom(service, name);
   if (!room || position >= room->snapshot.frames()) return 0;
   HotPlan* plan = state->FindPlan(service, room, request);
   if (!plan->usable) return 0;

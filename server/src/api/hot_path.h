@@ -43,12 +43,16 @@ class HotState final : public WorkerState {
     Position checked;           // the store's when the room was found
     bool used = true;           // since the last Tidy
     std::string incarnation;    // as text
-    std::string place_headers;  // Zn-Commit, Zn-Position
+    const TopicSequence* events = nullptr;  // the newest event's
+    uint64_t place_sequence = 0;            // that place_headers names
+    std::string place_headers;              // Zn-Commit, Zn-Position
     std::vector<std::unique_ptr<HotPlan>> plans;
+
+    void SetPlace(const EventPosition& position);
   };
 
   /// The room's newest snapshot; nullptr when there is no such room.
-  RoomEntry* FindRoom(const Store& store, std::string_view name);
+  RoomEntry* FindRoom(Service& service, std::string_view name);
   HotPlan* FindPlan(const Service& service, RoomEntry* room, const Request& request);
 
   /// Lets go of rooms that nobody asked for since the last call, and of the commits and chunks they
@@ -56,6 +60,13 @@ class HotState final : public WorkerState {
   void Tidy();
 
   std::string good_host, good_origin;  // that passed CheckOrigin last
+
+  /// The token that was found good last, for which room, and how long that is believed.
+  struct GoodToken {
+    std::string authorization, room;
+    uint64_t generation = 0;  // of the tokens
+    int64_t until_ms = 0;
+  } good_token;
   std::vector<Row> rows;               // scratch
 
  private:
@@ -64,6 +75,11 @@ class HotState final : public WorkerState {
   std::string last_name_;
   RoomEntry* last_ = nullptr;
 };
+
+/// Whether the router would not refuse the request for its host; pages of other origins are left to it.
+bool AcceptsHost(Service& service, HotState* state, const Request& request);
+/// May whoever sends this read the room? What is not certain is the router's to say: false.
+bool MayRead(Service& service, HotState* state, const Request& request, std::string_view room);
 
 /// The status it answered with, or 0 when it did nothing.
 int TryHotPath(Service& service, const Request& request, const InlineContext& context);

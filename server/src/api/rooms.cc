@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "api/body_json.h"
+#include "api/default_room.h"
 #include "api/frames_query.h"
+#include "api/locks.h"
 #include "api/paging.h"
 
 namespace zn::server {
@@ -11,15 +14,16 @@ namespace {
 
 using nlohmann::json;
 
-json RoomModelJson(const RoomInfo& info) {
+json RoomModelJson(const Service& service, const RoomInfo& info, const std::string& default_room) {
+  const RoomKey key{info.incarnation, info.name};
   return {{"id", info.name},
           {"description", info.model.description},
           {"frameCount", info.frames},
           {"locked", info.model.locked},
           {"hidden", info.model.hidden},
-          {"isDefault", info.name == "default"},
-          {"metadataLocked", nullptr},
-          {"presenterSid", nullptr},
+          {"isDefault", info.name == default_room},
+          {"metadataLocked", MetadataLockJson(service, key)},
+          {"presenterSid", PresenterJson(service, key)},
           {"base", info.base.empty() ? json(nullptr) : json(info.base)},
           {"commit", info.commit.ToString()}};
 }
@@ -30,9 +34,6 @@ std::string Lower(std::string text) {
   return text;
 }
 
-std::string Dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
 
 Reply WithTag(std::string body, const std::string& tag_base) {
   Reply reply = Reply::Json(std::move(body));
@@ -53,6 +54,10 @@ json GridJson(const Geometry& geometry) {
 
 }  // namespace
 
+std::string RoomModelText(const Service& service, const RoomInfo& info) {
+  return Dump(RoomModelJson(service, info, DefaultRoom(service)));
+}
+
 Answer<Reply> ListRooms(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"search", "hidden", "limit", "after"}));
@@ -62,11 +67,13 @@ Answer<Reply> ListRooms(const Call& call) {
   if (hidden && *hidden != "true" && *hidden != "false")
     return BadRequest("hidden: '" + *hidden + "' is neither true nor false");
   const bool with_hidden = hidden && *hidden == "true";
+  const std::string default_room = DefaultRoom(call.service);
   const std::string needle = Lower(search.value_or(""));
   json list = json::array();
   bool more = false;
   for (const RoomInfo& info : call.service.store->ListRooms()) {
     if (!page.after.empty() && info.name <= page.after) continue;
+    if (!call.caller.May(Scope::kRead, info.name)) continue;
     if (info.model.hidden && !with_hidden) continue;
     if (!needle.empty() && Lower(info.name).find(needle) == std::string::npos &&
         Lower(info.model.description).find(needle) == std::string::npos)
@@ -75,29 +82,27 @@ Answer<Reply> ListRooms(const Call& call) {
       more = true;
       break;
     }
-    list.push_back(RoomModelJson(info));
+    list.push_back(RoomModelJson(call.service, info, default_room));
   }
   std::string next =
       more ? NextLink(call.request(), parameters, list.back()["id"].get<std::string>()) : "";
   Reply reply = WithTag(Dump(list), "rooms");
   if (NotModified(call.request(), reply.etag))
     return NotModifiedReply(call.request(), reply.etag, next);
-  Position position = call.service.store->position();
-  reply.headers = next + "Zn-Position: " + std::to_string(position.epoch) + ":" +
-                  std::to_string(position.sequence) + "\r\n";
+  reply.headers = next + "Zn-Position: " + call.position.ToString() + "\r\n";
   return reply;
 }
 
 Answer<Reply> GetRoom(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {}));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   RoomInfo info = room->info();
   ZN_ASSIGN_OR_RETURN(Snapshot head, room->HeadOrError());
   info.frames = head.frames();  // both of one moment
   info.commit = head.commit();
-  Reply reply = WithTag(Dump(RoomModelJson(info)), IncarnationText(info.incarnation));
-  reply.headers = PlaceHeaders(head);
+  Reply reply = WithTag(RoomModelText(call.service, info), IncarnationText(info.incarnation));
+  reply.headers = PlaceHeaders(call.position, head);
   if (NotModified(call.request(), reply.etag))
     return NotModifiedReply(call.request(), reply.etag, reply.headers);
   return reply;
@@ -107,12 +112,12 @@ Answer<Reply> GetFields(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"at"}));
   ZN_ASSIGN_OR_RETURN(auto at, TakeParameter(parameters, "at"));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(Snapshot snapshot, SnapshotAt(*room, at.value_or("")));
   std::string etag = IncarnationText(snapshot.incarnation()) + "." + snapshot.commit().ToString() +
                      "-" + RepresentationTag("fields");
   if (NotModified(call.request(), etag))
-    return NotModifiedReply(call.request(), std::move(etag), PlaceHeaders(snapshot));
+    return NotModifiedReply(call.request(), std::move(etag), PlaceHeaders(call.position, snapshot));
   json list = json::array();
   const std::vector<FieldDescriptor>& fields = snapshot.fields();
   for (size_t i = 0; i < fields.size(); ++i) {
@@ -133,7 +138,7 @@ Answer<Reply> GetFields(const Call& call) {
                     {"frames", present}});
   }
   Reply reply = Reply::Json(Dump(list));
-  reply.headers = PlaceHeaders(snapshot);
+  reply.headers = PlaceHeaders(call.position, snapshot);
   reply.etag = std::move(etag);
   return reply;
 }
@@ -142,7 +147,7 @@ Answer<Reply> GetCommits(const Call& call) {
   ZN_ASSIGN_OR_RETURN(std::vector<Parameter> parameters, Parameters(call.request()));
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"limit", "after"}));
   ZN_ASSIGN_OR_RETURN(Page page, ParsePage(parameters));
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.service.FindRoom(call.room));
+  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(Snapshot head, room->HeadOrError());
   std::optional<CommitId> from;
   if (!page.after.empty()) {
@@ -165,7 +170,7 @@ Answer<Reply> GetCommits(const Call& call) {
                     {"time", commit.time_ns ? json(TimeText(commit.time_ns)) : json(nullptr)},
                     {"frameCount", commit.frames}});
   Reply reply = WithTag(Dump(list), IncarnationText(head.incarnation()));
-  reply.headers = PlaceHeaders(head);
+  reply.headers = PlaceHeaders(call.position, head);
   if (more) reply.headers += NextLink(call.request(), parameters, history.back().id.ToString());
   if (NotModified(call.request(), reply.etag))
     return NotModifiedReply(call.request(), reply.etag, reply.headers);

@@ -5,6 +5,9 @@
 
 namespace zn::server {
 
+/// The room model as JSON.
+std::string RoomModelText(const Service& service, const RoomInfo& info);
+
 Answer<Reply> ListRooms(const Call& call);
 Answer<Reply> GetRoom(const Call& call);
 Answer<Reply> GetFields(const Call& call);

@@ -1,48 +1,22 @@
-// Which frames a request means: the grammar of `indices` and `atoms`.
-//
-//   list  = item *("," item) | ""          (empty: nothing)
-//   item  = index | [int] ":" [int] [":" [int]]
-//
-// As in Python: negative values count from the end, slices clip, a step may be negative; order and
-// duplicates are kept.
+// Which frames and atoms a request means. The grammar of `indices` is zn/formats/selection.h's;
+// here its errors become problems.
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "http/problem.h"
-#include "zn/engine/snapshot.h"
+#include "zn/formats/selection.h"
 
 namespace zn::server {
 
-/// Positions begin, begin + step, ..., `count` of them, all valid.
-struct Run {
-  int64_t begin = 0, count = 0, step = 1;
-  int64_t at(int64_t k) const { return begin + k * step; }
-  friend bool operator==(const Run&, const Run&) = default;
-};
+using formats::Run;
+using formats::SelectedIds;
+using formats::Selection;
 
-class Selection {
- public:
-  static Selection All(int64_t frames);
-  void Add(Run run);  // joins runs that continue each other
-
-  int64_t size() const { return size_; }
-  const std::vector<Run>& runs() const { return runs_; }
-  /// Positions [first, first + count) of the selection, as runs.
-  std::vector<Run> Window(int64_t first, int64_t count) const;
-  /// The k-th position.
-  int64_t at(int64_t k) const;
-
- private:
-  std::vector<Run> runs_;
-  std::vector<int64_t> starts_;  // of each run within the selection
-  int64_t size_ = 0;
-};
-
-/// 400 for what is not in the grammar, 404 for a single index beyond the frames.
+/// 400 for what is not in the grammar, 404 (with the room's frame count) for a single index beyond
+/// the frames.
 Answer<Selection> ParseSelection(std::string_view text, int64_t frames);
 /// The same from numbers: single indices.
 Answer<Selection> SelectIndices(const std::vector<int64_t>& indices, int64_t frames);
@@ -62,9 +36,5 @@ struct AtomSlice {
   AtomRange In(int64_t n) const;
 };
 Answer<AtomSlice> ParseAtoms(std::string_view text);
-
-/// The ids at positions [first, first + count) of the selection.
-Result<std::vector<FrameId>> SelectedIds(const Snapshot& snapshot, const Selection& selection,
-                                         int64_t first, int64_t count);
 
 }  // namespace zn::server

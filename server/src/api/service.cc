@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "api/jobs.h"
+#include "socketio/servers.h"
 #include "zn/formats/fields.h"
 
 namespace zn::server {
@@ -34,17 +36,52 @@ void HashCache::Put(uint64_t incarnation, FrameId id, uint32_t version, const Sh
   shards_[shard].entries[slot] = {incarnation, id, version, hash};
 }
 
-Answer<std::shared_ptr<Room>> Service::FindRoom(std::string_view name) const {
-  auto room = store->OpenRoom(std::string(name));
-  if (room) return std::move(*room);
-  if (room.error().code != ErrorCode::kNotFound && room.error().code != ErrorCode::kInvalidArgument)
-    return room.error();
+Service::Service() = default;
+Service::~Service() = default;
+
+Result<> Service::Start(const AccessOptions& access_options) {
+  control = MakeEmbeddedControl(store->epoch(), clock);
+  state = std::make_unique<StateRecords>(store, clock.wall_ns);
+  ZN_ASSIGN_OR_RETURN(access, Access::Open(store, access_options, clock.wall_ns));
+  store->SetListener([this](const RoomChange& change) {
+    const RoomKey room{change.incarnation, change.room};
+    if (change.kind == RoomChange::Kind::kDeleted) {
+      control->EndRoom(room);
+      sweep = true;
+    } else if (change.operation == Operation::kDelete) {
+      control->EndFrames(room, change.info.ids);
+    }
+    for (const Store::Listener& listener : listeners) listener(change);
+  });
+  return {};
+}
+
+void Service::Tick() {
+  (void)control->Expire(0);
+  if (options.read_only || !sweep.exchange(false)) return;
+  // A little at a time: requests go on between.
+  constexpr size_t kAtOnce = 500;
+  const auto erased = state->Sweep(kAtOnce);
+  if (erased && *erased >= kAtOnce) sweep = true;
+}
+
+Problem Service::NoSuchRoom(std::string_view name, const Caller* caller) const {
   std::vector<std::string> known;
-  for (const RoomInfo& info : store->ListRooms()) known.push_back(info.name);
+  for (const RoomInfo& info : store->ListRooms())
+    if (!caller || caller->May(Scope::kRead, info.name)) known.push_back(info.name);
   std::vector<std::string> near = formats::NearMisses(name, known);
   std::string detail = "there is no room '" + std::string(name) + "'";
   if (!near.empty()) detail += "; did you mean '" + near.front() + "'?";
   return NotFound(detail).With("candidates", near);
+}
+
+Answer<std::shared_ptr<Room>> Service::FindRoom(std::string_view name, const Caller* caller) const {
+  if (caller && !caller->May(Scope::kRead, name)) return NoSuchRoom(name, caller);
+  auto room = store->OpenRoom(std::string(name));
+  if (room) return std::move(*room);
+  if (room.error().code != ErrorCode::kNotFound && room.error().code != ErrorCode::kInvalidArgument)
+    return room.error();
+  return NoSuchRoom(name, caller);
 }
 
 Result<Sha256> Service::FrameHash(const Snapshot& snapshot, FrameId id, uint32_t version) {
@@ -55,11 +92,9 @@ Result<Sha256> Service::FrameHash(const Snapshot& snapshot, FrameId id, uint32_t
   return hash;
 }
 
-std::string PlaceHeaders(const Snapshot& snapshot) {
-  Position position = snapshot.position();
+std::string PlaceHeaders(const EventPosition& position, const Snapshot& snapshot) {
   return "Zn-Commit: " + snapshot.commit().ToString() +
-         "\r\nZn-Position: " + std::to_string(position.epoch) + ":" +
-         std::to_string(position.sequence) + "\r\n";
+         "\r\nZn-Position: " + position.ToString() + "\r\n";
 }
 
 std::string IncarnationText(uint64_t incarnation) {

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "socketio/servers.h"
+
 #ifndef ZN_VERSION
 #define ZN_VERSION "unknown"
 #endif
@@ -82,6 +84,21 @@ Answer<Reply> GetMetrics(const Call& call) {
             n(http.refused));
   PutMetric(out, "zn_http_timeouts_total", "counter", "Connections closed for being slow or idle.",
             n(http.timeouts));
+  const EventHub::Stats events = call.service.events->stats();
+  PutMetric(out, "zn_events_published_total", "counter", "Events published.", n(events.published));
+  PutMetric(out, "zn_events_delivered_total", "counter", "Events handed to followers.",
+            n(events.delivered));
+  PutMetric(out, "zn_events_resyncs_total", "counter", "Followers that could not resume.",
+            n(events.resyncs));
+  PutMetric(out, "zn_events_followers", "gauge", "Followers, one for each client and topic.",
+            n(events.followers));
+  PutMetric(out, "zn_events_kept_bytes", "gauge", "Bytes of events kept for followers.",
+            n(events.kept_bytes));
+  const auto& sockets = call.service.sockets;
+  PutMetric(out, "zn_events_dropped_total", "counter", "Followers dropped for not reading.",
+            n(events.dropped + (sockets ? sockets->dropped() : 0)));
+  PutMetric(out, "zn_socketio_sessions", "gauge", "Engine.IO sessions.",
+            n(sockets ? sockets->sessions() : 0));
   PutMetric(out, "zn_store_rooms", "gauge", "Rooms.", store.rooms);
   PutMetric(out, "zn_store_commits_total", "counter", "Commits of this process.", store.commits);
   PutMetric(out, "zn_store_groups_total", "counter", "Groups of commits written.", store.groups);

@@ -18,7 +18,7 @@ ChunkedDecoder::Status ChunkedDecoder::Feed(std::string_view* input, std::string
         if (digit >= 0) {
           if (++digits_ > 15) return Status::kBad;
           left_ = left_ * 16 + static_cast<uint64_t>(digit);
-          if (left_ > limit_ - std::min(limit_, body->size())) return Status::kTooLarge;
+          if (left_ > limit_ - std::min<uint64_t>(limit_, total_)) return Status::kTooLarge;
         } else if (c == '\r' && digits_ > 0) {
           state_ = State::kSizeCr;
         } else {
@@ -34,6 +34,7 @@ ChunkedDecoder::Status ChunkedDecoder::Feed(std::string_view* input, std::string
       case State::kData: {
         size_t n = static_cast<size_t>(std::min<uint64_t>(left_, input->size()));
         body->append(input->substr(0, n));
+        total_ += n;
         input->remove_prefix(n);
         left_ -= n;
         if (left_ == 0) state_ = State::kDataCr;

@@ -13,16 +13,17 @@ class ChunkedDecoder {
  public:
   enum class Status { kMore, kDone, kBad, kTooLarge };
 
-  explicit ChunkedDecoder(size_t limit) : limit_(limit) {}
+  explicit ChunkedDecoder(uint64_t limit) : limit_(limit) {}
   /// Takes from the front of `input` (what it used is removed) and appends the decoded bytes to
-  /// `body`.
+  /// `body`, which may be emptied between calls.
   Status Feed(std::string_view* input, std::string* body);
 
  private:
   enum class State { kSize, kSizeCr, kData, kDataCr, kDataLf, kTrailer, kTrailerLf };
   State state_ = State::kSize;
-  size_t limit_;
+  uint64_t limit_;
   uint64_t left_ = 0;
+  uint64_t total_ = 0;
   int digits_ = 0;
 };
 

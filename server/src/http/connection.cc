@@ -17,11 +17,15 @@ Connection::Connection(Worker& worker, tcp::socket socket)
 }
 
 Connection::~Connection() {
+  if (held_) held_->channel->Detach();
   worker_.connections.erase(place_);
   worker_.on_connection_closed();
 }
 
 void Connection::Start() {
+  SystemError ignored;
+  const auto peer = socket_.remote_endpoint(ignored);
+  local_ = !ignored && peer.address().is_loopback();
   deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
   Read();
 }
@@ -33,6 +37,7 @@ void Connection::CheckDeadline() {
 }
 
 void Connection::StopSoon() {
+  if (state_ == State::kHeld) held_->owner->OnStopping();
   if (state_ == State::kLingering) Close();
   if (state_ == State::kHead && end_ == begin_ && !blocked_ && !replying_) Close();
 }
@@ -42,6 +47,7 @@ void Connection::Close() {
   state_ = State::kClosed;
   blocked_.reset();
   next_pieces_.clear();
+  EndHeld();
   SystemError ignored;
   socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
@@ -77,7 +83,7 @@ void Connection::Read() {
   size_t capacity = large_.empty() ? inline_.size() : large_.size();
   if (begin_ == end_) {
     begin_ = end_ = 0;
-    if (!large_.empty() && state_ == State::kHead) {  // the long head is gone: so is its buffer
+    if (!large_.empty() && (state_ == State::kHead || state_ == State::kHeld)) {  // the long head is gone: so is its buffer
       large_ = {};
       base = inline_.data();
       capacity = inline_.size();
@@ -108,15 +114,21 @@ void Connection::OnRead(const SystemError& error, size_t bytes) {
     return;
   }
   end_ += bytes;
-  Process();
+  if (state_ == State::kHeld) {
+    TakeHeldBytes();
+  } else {
+    Process();
+  }
 }
 
 void Connection::Process() {
   for (;;) {
     if (state_ == State::kBody) {
-      if (!TakeBody()) break;
-      if (state_ != State::kBody) return;  // refused
-      Dispatch();
+      const BodyStep step = TakeBody();
+      if (step == BodyStep::kMore) break;
+      if (step == BodyStep::kSpool) Spool(false);
+      if (step == BodyStep::kDone && request_->spool) Spool(true);
+      if (step == BodyStep::kDone && state_ == State::kBody) Dispatch();
       return;
     }
     if (begin_ == end_ || last_queued_) break;
@@ -141,6 +153,7 @@ void Connection::Process() {
     }
     head_started_ = false;
     begin_ += head.size;
+    request.local = local_;
     WorkerCounters::Add(worker_.counters.requests);
     keep_alive_ = request.keep_alive && !worker_.stopping;
     if (!request.has_body()) {
@@ -154,27 +167,12 @@ void Connection::Process() {
       }
     }
     request_ = OwnedRequest::Copy(unread.substr(0, head.size));
+    request_->request.local = local_;
     if (!request_->request.has_body()) {
       Dispatch();
       return;
     }
-    state_ = State::kBody;
-    deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
-    decoder_.reset();
-    body_left_ = 0;
-    if (request_->request.chunked) {
-      decoder_ = std::make_unique<ChunkedDecoder>(worker_.options.max_body);
-    } else if (static_cast<uint64_t>(request_->request.content_length) > worker_.options.max_body) {
-      refused_ = true;
-      request_->body_too_large = true;  // whether 413 is the answer is the router's to say
-      keep_alive_ = false;
-      Dispatch();
-      return;
-    } else {
-      body_left_ = static_cast<size_t>(request_->request.content_length);
-    }
-    if (request_->request.expect_continue && begin_ == end_)
-      worker_.scratch.text().append("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!BeginBody()) return;
   }
   if (!Flush()) return;
   if (last_queued_ || (worker_.stopping && begin_ == end_ && state_ == State::kHead)) {
@@ -186,45 +184,15 @@ void Connection::Process() {
   Read();
 }
 
-bool Connection::TakeBody() {
-  const char* base = large_.empty() ? inline_.data() : large_.data();
-  std::string_view input(base + begin_, end_ - begin_);
-  deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
-  if (!decoder_) {
-    size_t n = std::min(body_left_, input.size());
-    request_->body.append(input.substr(0, n));
-    begin_ += n;
-    body_left_ -= n;
-    if (body_left_ > 0 && large_.empty()) {  // read the rest in larger pieces
-      large_.resize(std::min<size_t>(64 << 10, std::max<size_t>(body_left_, 4096)));
-      begin_ = end_ = 0;
-    }
-    return body_left_ == 0;
-  }
-  ChunkedDecoder::Status status = decoder_->Feed(&input, &request_->body);
-  begin_ = end_ - input.size();
-  switch (status) {
-    case ChunkedDecoder::Status::kMore:
-      return false;
-    case ChunkedDecoder::Status::kDone:
-      return true;
-    case ChunkedDecoder::Status::kTooLarge:
-      refused_ = request_->body_too_large = true;
-      keep_alive_ = false;
-      return true;
-    case ChunkedDecoder::Status::kBad:
-      Refuse(400, "bad chunked body");
-      return true;
-  }
-  return false;
-}
-
-// From the pool. The pool gives up its share in the connection, so that it always ends on its own
-// thread.
-template <class Body>
-void Connection::PostBack(std::shared_ptr<Connection> self, Body body) {
-  net::io_context& io = self->worker_.io;
-  net::post(io, [self = std::move(self), body = std::move(body)] { body(*self); });
+// The reply goes out once what it tells of is durable; the pool goes on meanwhile.
+void Connection::AwaitCommit(std::shared_ptr<Connection> self, std::shared_ptr<OwnedRequest> request,
+                             std::shared_ptr<Reply> reply) {
+  Worker& worker = self->worker_;
+  std::shared_ptr<PendingCommit> pending = std::move(reply->pending);
+  worker.await_commit(std::move(pending), [self = std::move(self), request, reply](Result<> durable) mutable {
+    if (!durable) *reply = Reply::Of(Problem(durable.error()), request->request.path);
+    PostBack(std::move(self), [reply](Connection& c) { c.OnReply(std::move(*reply)); });
+  });
 }
 
 void Connection::Dispatch() {
@@ -236,6 +204,10 @@ void Connection::Dispatch() {
       *reply = Finish(request->request, self->worker_.handler->Handle(*request));
     } catch (const std::exception& error) {  // std::bad_alloc, above all
       *reply = Reply::Of(Problem(500, "internal", error.what()), request->request.path);
+    }
+    if (reply->pending && !reply->pending->empty()) {
+      AwaitCommit(std::move(self), request, reply);
+      return;
     }
     PostBack(std::move(self), [reply](Connection& c) { c.OnReply(std::move(*reply)); });
   });
@@ -260,6 +232,10 @@ void Connection::OnReply(Reply reply) {
 }
 
 void Connection::SendReply() {
+  if (reply_->handover != Handover::kNone) {
+    HandOver();
+    return;
+  }
   replying_ = true;
   if (worker_.stopping || reply_->close) keep_alive_ = false;
   const Request& request = request_->request;
@@ -366,6 +342,12 @@ void Connection::OnWritable() {
 
 // Everything that was queued is out.
 void Connection::Drained() {
+  if (state_ == State::kHeld) {
+    deadline_ms_ = 0;
+    PumpChannel();
+    return;
+  }
+  if (state_ == State::kSpooling) return;  // goes on in OnSpooled
   if (state_ != State::kWorking) {  // inline replies had blocked, or 100 Continue
     Process();
     return;

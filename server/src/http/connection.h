@@ -4,53 +4,24 @@
 // BodyStream::Next) runs elsewhere, and its result is posted back. Nothing is written while
 // something else is being written: `out` belongs to one reply (or one run of pipelined inline
 // replies) at a time.
+//
+// A reply with an owner hands the connection over (channel.h): it is then "held" (held.cc), and what
+// its channel queues is written here as replies are.
 #pragma once
 
 #include <array>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "http/asio.h"
 #include "http/chunked.h"
-#include "http/handler.h"
-#include "http/server.h"
+#include "http/held.h"
+#include "http/worker.h"
 
 namespace zn::server {
-
-class Connection;
-
-/// Counters of one I/O thread: written by it alone, read by anyone.
-struct WorkerCounters {
-  std::atomic<uint64_t> requests{0}, inline_replies{0}, bytes_sent{0}, accepted{0}, refused{0},
-      timeouts{0};
-  std::array<std::atomic<uint64_t>, 6> status_class{};
-  static void Add(std::atomic<uint64_t>& counter, uint64_t n = 1) {
-    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-};
-
-/// What the connections of one I/O thread share.
-struct Worker {
-  explicit Worker(const HttpOptions& http_options, Handler* request_handler)
-      : options(http_options), handler(request_handler), state(request_handler->NewWorkerState()) {}
-
-  net::io_context io{1};
-  const HttpOptions& options;
-  Handler* handler;
-  std::unique_ptr<WorkerState> state;
-  std::function<void(std::function<void()>)> run_on_pool;
-  std::function<void()> on_connection_closed;
-
-  Request request;     // scratch of the parser
-  Output scratch;      // replies that go out at once are built here
-  std::string date;    // refreshed every tick
-  int64_t now_ms = 0;  // coarse steady clock, refreshed every tick
-  bool stopping = false;
-  std::list<Connection*> connections;
-  WorkerCounters counters;
-};
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
@@ -65,7 +36,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Close();
 
  private:
-  enum class State { kHead, kBody, kWorking, kLingering, kClosed };
+  enum class State { kHead, kBody, kSpooling, kWorking, kHeld, kLingering, kClosed };
 
   void Read();
   /// Ends the connection after the last reply: when the client may still be sending, what it sends
@@ -75,10 +46,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Drain();
   void OnRead(const SystemError& error, size_t bytes);
   void Process();
-  bool TakeBody();  // false: more must be read
+  // Bodies (connection_body.cc). Those too long for memory go to a file: nothing is read while the pool writes what came.
+  enum class BodyStep { kMore, kDone, kRefused, kSpool };
+  bool BeginBody();  // false: refused, or waiting for the pool
+  BodyStep TakeBody();
+  void Spool(bool last);
+  void OnSpooled(std::optional<Reply> refusal, bool last);
   void Dispatch();
   template <class Body>
   static void PostBack(std::shared_ptr<Connection> self, Body body);
+  static void AwaitCommit(std::shared_ptr<Connection> self, std::shared_ptr<OwnedRequest> request,
+                          std::shared_ptr<Reply> reply);
   void Refuse(int status, std::string_view reason);
   void OnReply(Reply reply);
   void SendReply();
@@ -91,11 +69,22 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void FinishReply();
   void CountReply(int status, std::string_view method, std::string_view target);
 
+  // Handed over; see held.cc.
+  friend class HeldChannel;
+  void HandOver();
+  void Watch();
+  void OnReadable();
+  void TakeHeldBytes();
+  void OnChannel();
+  void PumpChannel();
+  void EndHeld();
+
   Worker& worker_;
   tcp::socket socket_;
   std::list<Connection*>::iterator place_;
   State state_ = State::kHead;
   int64_t deadline_ms_ = 0;
+  bool local_ = false;  // the peer is on this machine
   bool keep_alive_ = true;
   bool refused_ = false;
   bool last_queued_ = false;  // an inline reply with Connection: close is queued or sent
@@ -110,13 +99,24 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<Output> blocked_;        // the rest of what the socket did not take yet
   std::shared_ptr<OwnedRequest> request_;  // while its body comes or it is worked on
   std::unique_ptr<ChunkedDecoder> decoder_;
-  size_t body_left_ = 0;
+  uint64_t body_left_ = 0;
+  uint64_t keep_in_memory_ = 0;  // bytes of the body at hand; the rest goes to a file
 
   // The reply being sent.
   std::unique_ptr<Reply> reply_;
   bool replying_ = false, chunked_ = false, head_only_ = false;
   bool producing_ = false, produced_ = false, produced_last_ = false;
   Pieces next_pieces_;
+
+  std::unique_ptr<Held> held_;  // in state kHeld
 };
+
+// From the pool. The pool gives up its share in the connection, so that it always ends on its own
+// thread.
+template <class Body>
+void Connection::PostBack(std::shared_ptr<Connection> self, Body body) {
+  net::io_context& io = self->worker_.io;
+  net::post(io, [self = std::move(self), body = std::move(body)] { body(*self); });
+}
 
 }  // namespace zn::server

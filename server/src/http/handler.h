@@ -1,7 +1,9 @@
 // Between the wire and the API: what a connection asks for an answer.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +65,18 @@ class Handler {
   /// On an I/O thread: either appends the whole reply and returns its status, or returns 0 having
   /// done nothing. Must not wait for anything.
   virtual int TryInline(const Request& request, const InlineContext& context) = 0;
+
+  /// On an I/O thread: the most bytes of body that this request may have.
+  virtual uint64_t BodyLimit(const Request& request) {
+    (void)request;
+    return UINT64_MAX;
+  }
+
+  /// On the pool, before a body that is too long for memory is taken: a reply that refuses it already, or nullopt.
+  virtual std::optional<Reply> Refuse(const OwnedRequest& request) {
+    (void)request;
+    return std::nullopt;
+  }
 
   /// On the pool: the reply, not yet finished (see Finish).
   virtual Reply Handle(const OwnedRequest& request) = 0;

@@ -44,8 +44,14 @@ int HttpStatus(ErrorCode code) {
 
 std::string_view ReasonPhrase(int status) {
   switch (status) {
+    case 101:
+      return "Switching Protocols";
     case 200:
       return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
     case 204:
       return "No Content";
     case 206:
@@ -84,6 +90,12 @@ std::string_view ReasonPhrase(int status) {
       return "Expectation Failed";
     case 422:
       return "Unprocessable Content";
+    case 423:
+      return "Locked";
+    case 426:
+      return "Upgrade Required";
+    case 428:
+      return "Precondition Required";
     case 429:
       return "Too Many Requests";
     case 431:

@@ -67,6 +67,14 @@ Reply Reply::Of(const Problem& problem, std::string_view instance) {
   return reply;
 }
 
+Reply Reply::HandOver(Handover handover, std::shared_ptr<ChannelOwner> owner) {
+  Reply reply;
+  if (handover == Handover::kUpgrade) reply.status = 101;
+  reply.handover = handover;
+  reply.owner = std::move(owner);
+  return reply;
+}
+
 namespace {
 // The coding letter of the tag in If-None-Match that is `etag`; 0 when none is.
 char MatchingCoding(std::string_view list, std::string_view etag) {
@@ -99,6 +107,7 @@ Reply NotModifiedReply(const Request& request, std::string etag, std::string hea
 }
 
 Reply Finish(const Request& request, Reply reply) {
+  if (reply.handover != Handover::kNone) return reply;
   std::optional<uint64_t> length;
   if (reply.stream) {
     length = reply.stream->length();
@@ -191,9 +200,11 @@ std::string FormatHead(const Request& request, const Reply& reply, std::string_v
     head += reply.content_type;
     head += "\r\n";
   }
-  if (reply.status != 304 && reply.status != 204) {
+  if (reply.status != 304 && reply.status != 204 && reply.status != 101) {
     std::optional<uint64_t> length;
-    if (!reply.stream) {
+    if (reply.handover == Handover::kStream) {
+      // endless
+    } else if (!reply.stream) {
       length = TotalSize(reply.body);
     } else if (auto total = reply.stream->length()) {
       length = *total;

@@ -7,8 +7,10 @@
 #include <string_view>
 
 #include "http/body.h"
+#include "http/channel.h"
 #include "http/problem.h"
 #include "http/request.h"
+#include "zn/engine/version.h"
 
 namespace zn::server {
 
@@ -23,9 +25,16 @@ struct Reply {
   Pieces body;
   std::unique_ptr<BodyStream> stream;  // continues `body`
   bool close = false;                  // end the connection afterwards
+  /// Not kNone: `owner` takes over, and there is no body here.
+  Handover handover = Handover::kNone;
+  std::shared_ptr<ChannelOwner> owner;
+  /// Sent once this is durable; a failure of it is the reply then.
+  std::shared_ptr<PendingCommit> pending;
 
   static Reply Json(std::string text, int status = 200);
   static Reply Of(const Problem& problem, std::string_view instance);
+  /// See channel.h.
+  static Reply HandOver(Handover handover, std::shared_ptr<ChannelOwner> owner);
 };
 
 /// Whether If-None-Match says that the client has `etag` already, in whatever coding.

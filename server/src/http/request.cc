@@ -1,5 +1,7 @@
 #include "http/request.h"
 
+#include <algorithm>
+
 #include <cstring>
 
 namespace zn::server {
@@ -248,6 +250,28 @@ HeadResult ParseRequestHead(std::string_view bytes, Request* r) {
   r->query =
       question == std::string_view::npos ? std::string_view() : r->target.substr(question + 1);
   return {0, static_cast<size_t>(p - bytes.data())};
+}
+
+std::string_view HostName(std::string_view host) {
+  if (!host.empty() && host.front() == '[') return host.substr(0, host.find(']') + 1);
+  return host.substr(0, host.find(':'));
+}
+
+bool NamesLoopback(std::string_view host) {
+  const std::string_view name = HostName(host);
+  if (EqualsIgnoreCase(name, "localhost") || name == "[::1]") return true;
+  if (name.substr(0, 4) != "127.") return false;
+  return std::all_of(name.begin(), name.end(), [](char c) { return c == '.' || (c >= '0' && c <= '9'); });
+}
+
+bool IsLocal(const Request& request) {
+  return request.local && (request.host.empty() || NamesLoopback(request.host)) && !request.Find("forwarded") &&
+         !request.Find("x-forwarded-for") && !request.Find("x-real-ip") && !request.Find("via");
+}
+
+Buffer OwnedRequest::BodyBuffer() const {
+  if (!spooled.empty()) return spooled;
+  return Buffer(shared_from_this(), std::as_bytes(std::span(body)));
 }
 
 std::shared_ptr<OwnedRequest> OwnedRequest::Copy(std::string_view head) {

@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "zn/engine/buffer.h"
+
 namespace zn::server {
 
 enum class Method : uint8_t { kGet, kHead, kPost, kPut, kPatch, kDelete, kOptions, kOther };
@@ -35,6 +37,7 @@ struct Request {
   bool keep_alive = true;
   bool chunked = false;
   bool expect_continue = false;
+  bool local = false;  // the client is on this machine; set by the connection
   int64_t content_length = -1;  // -1: none given
 
   // The headers this server acts on; an absent one is empty, and Find tells "empty" from "absent".
@@ -60,15 +63,28 @@ struct HeadResult {
 /// long as `bytes`.
 HeadResult ParseRequestHead(std::string_view bytes, Request* request);
 
+class TempFile;
+
 /// A request that owns its bytes, for work that outlives the connection's buffer.
-struct OwnedRequest {
+struct OwnedRequest : std::enable_shared_from_this<OwnedRequest> {
   std::string head;
   Request request;  // views into head
-  std::string body;
+  std::string body;  // empty where `spooled` has it
+  Buffer spooled;    // a body too long for memory, mapped from `spool`
+  std::shared_ptr<TempFile> spool;
+  /// The body, sharing this request. REQUIRES: made by Copy.
+  Buffer BodyBuffer() const;
   bool body_too_large = false;  // then it was not read
 
   static std::shared_ptr<OwnedRequest> Copy(std::string_view head);
 };
+
+/// "localhost", "127.0.0.1:5000", "[::1]": does a Host header name this machine from within?
+bool NamesLoopback(std::string_view host);
+/// "[::1]:5000" -> "[::1]".
+std::string_view HostName(std::string_view host);
+/// Does the request come from this machine itself, and not through a proxy on it?
+bool IsLocal(const Request& request);
 
 /// ASCII case-insensitive comparison; `lower` is in lower case.
 bool EqualsIgnoreCase(std::string_view text, std::string_view lower);

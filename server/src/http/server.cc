@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "http/asio.h"
+#include "http/committer.h"
 #include "http/connection.h"
 
 namespace zn::server {
@@ -26,12 +27,6 @@ std::string HttpDate() {
   gmtime_r(&now, &parts);
   size_t n = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
   return std::string(text, n);
-}
-
-int64_t SteadyMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
 }
 
 // A worker with its acceptor, timer and thread.
@@ -96,6 +91,7 @@ class Thread {
     net::post(worker.io, [this] {
       SystemError ignored;
       timer_.cancel(ignored);
+      worker.StopTimers();
       guard_.reset();
     });
     if (thread_.joinable()) thread_.join();
@@ -105,7 +101,7 @@ class Thread {
 
  private:
   void Refresh() {
-    worker.now_ms = SteadyMs();
+    worker.now_ms = worker.NowMs();
     worker.date = HttpDate();
   }
 
@@ -168,10 +164,15 @@ class HttpServerImpl final : public HttpServer {
     int io_threads = options_.io_threads > 0 ? options_.io_threads : cores;
     int pool_threads = options_.pool_threads > 0 ? options_.pool_threads : std::max(2, cores);
     pool_ = std::make_unique<net::thread_pool>(pool_threads);
+    committer_ = std::make_unique<Committer>();
     for (int i = 0; i < io_threads; ++i) {
       threads_.push_back(std::make_unique<Thread>(options_, handler));
       threads_.back()->worker.run_on_pool = [this](std::function<void()> task) {
         net::post(*pool_, std::move(task));
+      };
+      threads_.back()->worker.await_commit = [this](std::shared_ptr<PendingCommit> pending,
+                                                    std::function<void(Result<>)> done) {
+        committer_->Wait(std::move(pending), std::move(done));
       };
       threads_.back()->worker.on_connection_closed = [this] {
         if (connections_.fetch_sub(1) == 1) {
@@ -207,6 +208,7 @@ class HttpServerImpl final : public HttpServer {
     }
     for (auto& thread : threads_) thread->CloseAll();
     pool_->join();  // its tasks post to the workers, which are still running
+    committer_.reset();  // as do these
     for (auto& thread : threads_) thread->Join();
   }
 
@@ -230,6 +232,7 @@ class HttpServerImpl final : public HttpServer {
  private:
   HttpOptions options_;
   std::unique_ptr<net::thread_pool> pool_;
+  std::unique_ptr<Committer> committer_;
   std::vector<std::unique_ptr<Thread>> threads_;
   std::atomic<int> connections_{0};
   std::mutex mutex_;

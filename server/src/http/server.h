@@ -20,7 +20,12 @@ struct HttpOptions {
   int io_threads = 0;    // 0: one a core
   int pool_threads = 0;  // 0: one a core, at least 2
   size_t max_head = 16 << 10;
-  size_t max_body = 16 << 20;
+  uint64_t max_body = uint64_t{16} << 30;  // Handler::BodyLimit may say less
+  /// Bodies that may be longer than small_body are kept in memory up to memory_body, and beyond in a file of
+  /// spool_folder.
+  uint64_t small_body = 16 << 20;
+  uint64_t memory_body = 1 << 20;
+  std::string spool_folder = "/tmp";
   int max_connections = 4096;
   int idle_seconds = 75;  // between requests
   int header_seconds =
