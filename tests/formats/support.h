@@ -4,11 +4,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "source_dir.h"
 #include "zn/formats/reader.h"
 #include "zn/formats/text_writer.h"
 
@@ -90,6 +92,52 @@ inline ReadResult ReadAll(const Format& format, const std::string& path,
   }
   result.warnings = (*reader)->warnings();
   return result;
+}
+
+/// Every frame's fields exactly: name -> kind, dtype, attributes, shape and bytes. Appends to
+/// `frames`.
+inline void AddContents(const FrameBatch& batch,
+                        std::vector<std::map<std::string, std::string>>* frames) {
+  const FrameRows rows(batch);
+  for (size_t f = 0; f < batch.n_atoms.size(); ++f) {
+    auto& frame = frames->emplace_back();
+    frame["n_atoms"] = std::to_string(batch.n_atoms[f]);
+    for (size_t c = 0; c < batch.columns.size(); ++c) {
+      const Column& column = batch.columns[c];
+      if (!rows.Has(c, f)) continue;
+      std::string value = std::string(FieldKindName(column.kind)) + " " +
+                          std::string(NumpyName(column.dtype)) + " " +
+                          (column.attributes == "{}" ? "" : column.attributes) + " ";
+      if (column.dtype == DType::kJson) {
+        value += rows.Text(c, f);
+      } else {
+        const auto bytes = rows.Bytes(c, f);
+        value += rows.ShapeOf(c, f).ToString() + " ";
+        value.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      }
+      frame[column.name] = std::move(value);
+    }
+  }
+}
+
+/// The same of a whole file; `error` is set when it cannot be read.
+inline std::vector<std::map<std::string, std::string>> FileContents(
+    const std::string& path, std::string* error, const ReadOptions& options = {}) {
+  std::vector<std::map<std::string, std::string>> frames;
+  auto reader = OpenReader(path, options);
+  while (reader) {
+    auto batch = (*reader)->Next();
+    if (!batch) {
+      *error = batch.error().message;
+      return frames;
+    }
+    if (!*batch) return frames;
+    auto valid = ValidateBatch(**batch);
+    EXPECT_TRUE(valid) << valid.error().message;
+    AddContents(**batch, &frames);
+  }
+  *error = reader.error().message;
+  return frames;
 }
 
 inline Column MakeColumn(std::string name, FieldKind kind, DType dtype, Shape inner, Buffer data) {

@@ -13,7 +13,7 @@
 
 namespace {
 
-using zn::formats::BatchBuilder;
+using zn::formats::XyzBatchBuilder;
 using zn::formats::ColumnMapper;
 using zn::formats::FrameScanner;
 using zn::formats::FrameSpan;
@@ -24,7 +24,7 @@ constexpr size_t kFramesAtOnce = 3;
 bool Parse(std::string text, std::vector<zn::FrameBatch>& batches) {
   if (!text.empty() && text.back() != '\n') text += '\n';
   auto mapper = ColumnMapper::Create({});
-  BatchBuilder builder(*mapper);
+  XyzBatchBuilder builder(*mapper);
   FrameScanner scanner;
   bool good = true;
   while (good) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "tree/key_tree.h"
 #include "tree/run_tree.h"
 
 namespace {
@@ -31,6 +32,16 @@ void Exercise(const InputNodes& nodes, const zn::RecordRef& root, uint64_t span,
   (void)tree.ForEach(nodes, 0, span, [&](uint64_t, uint64_t, const auto&) { return ++visits < 1000; });
 }
 
+void ExerciseKeys(const InputNodes& nodes, const zn::RecordRef& root, uint8_t level) {
+  const zn::KeyTree tree(root, level);
+  (void)tree.Find(nodes, "key");
+  (void)tree.LastBefore(nodes, "key");
+  (void)tree.Put(nodes, {"key", "value", {}});
+  (void)tree.Erase(nodes, "key");
+  int visits = 0;
+  (void)tree.ForEach(nodes, "", "", [&](const zn::KeyTree::Entry&) { return ++visits < 1000; });
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -41,7 +52,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   root.length = static_cast<uint32_t>(data[0]) | static_cast<uint32_t>(data[1]) << 8;
   const uint64_t span = 1 + (static_cast<uint64_t>(data[2]) | static_cast<uint64_t>(data[3]) << 8);
   const auto level = static_cast<uint8_t>(data[4] % 4);
-  switch (data[5] % 3) {
+  switch (data[5] % 4) {
+    case 3: ExerciseKeys(nodes, root, level); break;
     case 0: Exercise<zn::OrderTree>(nodes, root, span, level); break;
     case 1: Exercise<zn::FieldTree>(nodes, root, span, level); break;
     default: Exercise<zn::VersionTree>(nodes, root, span, level); break;

@@ -1,4 +1,4 @@
-#include "base/dtype_convert.h"
+#include "zn/engine/dtype_convert.h"
 
 #include <gtest/gtest.h>
 

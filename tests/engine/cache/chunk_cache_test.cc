@@ -449,6 +449,26 @@ TEST_F(ChunkCacheTest, UnnamedFilesLeaveNothing) {
   EXPECT_EQ(Files().size(), 1u);
 }
 
+// Random reads of more than memory holds must not write files that are evicted before their next use.
+TEST_F(ChunkCacheTest, TouchesFarApartAreNotRepeated) {
+  options_.bounds.max_bytes = 64 << 20;
+  options_.memory_limit = 32 << 20;  // a touch counts as repeated within a 16th of half of it
+  Open();
+  const Shape shape{32, 1000, 3};
+  const size_t chunk = 32 * 1000 * 3 * ItemSize(Key(1, shape).dtype);
+  const size_t recent = (1 << 20) / chunk;
+  ASSERT_GE(recent, 2u);
+  EXPECT_FALSE(cache_->ShouldPromote(Key(1, shape), 5));
+  for (size_t i = 0; i < recent - 1; ++i)
+    EXPECT_FALSE(cache_->ShouldPromote(Key(static_cast<int>(10 + i), shape), 5));
+  EXPECT_TRUE(cache_->ShouldPromote(Key(1, shape), 5));
+  EXPECT_FALSE(cache_->ShouldPromote(Key(2, shape), 5));
+  for (size_t i = 0; i < recent + 2; ++i)
+    EXPECT_FALSE(cache_->ShouldPromote(Key(static_cast<int>(100 + i), shape), 5));
+  EXPECT_FALSE(cache_->ShouldPromote(Key(2, shape), 5));
+  EXPECT_TRUE(cache_->ShouldPromote(Key(2, shape), 6)) << "the touch before counts";
+}
+
 TEST_F(ChunkCacheTest, PromotesAtTheSecondTouch) {
   Open();
   EXPECT_FALSE(cache_->ShouldPromote(Key(1), 5));

@@ -14,6 +14,7 @@
 #include "log/head.h"
 #include "log/memory_log.h"
 #include "log/record.h"
+#include "source_dir.h"
 
 namespace zn::test {
 namespace {

@@ -401,6 +401,24 @@ TEST(LogRecovery, UnfinishedFileIsPutAside) {
   }
 }
 
+// The next file gets the number of the one that was put aside. Reading from it what stood there once would be reading
+// other bytes, or none at all.
+TEST(LogRecovery, TheNumberOfAFilePutAsideNamesTheNextOne) {
+  std::map<uint64_t, std::vector<RecordRef>> refs;
+  auto disk = EightCommits(&refs);
+  auto file = disk->Create("log/000002.log");
+  ASSERT_TRUE(file);
+  auto garbage = Payload(4096, 1);
+  std::span<const std::byte> pieces[] = {garbage};
+  ASSERT_TRUE((*file)->Write(0, pieces));
+  Ledger ledger;
+  ASSERT_TRUE(ledger.Open(disk, Options(1)));  // every group begins a file
+  std::vector<RecordRef> written;
+  ASSERT_TRUE(ledger.Commit(9, &written));
+  EXPECT_EQ(disk->List("log")->back(), "000002.log");
+  ledger.ExpectReadable(9, written);
+}
+
 TEST(LogRecovery, MissingFilesAreRefused) {
   auto disk = std::make_shared<MemoryFileSystem>();
   Outcome outcome;

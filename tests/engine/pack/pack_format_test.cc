@@ -95,15 +95,59 @@ std::vector<std::byte> PackOf(const std::vector<std::vector<std::byte>>& payload
   std::vector<std::byte> pack(kPackHeaderSize);
   EncodePackHeader(kSalt, pack.data());
   for (const auto& payload : payloads) {
-    size_t at = pack.size();
-    pack.resize(at + PaddedRecordSize(payload.size()));
-    EncodeRecordHeader(
-        {RecordType::kChunk, payload.size(), HashSha256(payload), Crc32c(payload, kSalt)}, kSalt,
-        pack.data() + at);
-    std::copy(payload.begin(), payload.end(),
-              pack.begin() + static_cast<long>(at + kRecordHeaderSize));
+    const auto head =
+        EncodePackRecordHead(RecordType::kChunk, HashSha256(payload), payload, kSalt);
+    const size_t end = pack.size() + PackRecordSize(payload.size());
+    pack.insert(pack.end(), head.begin(), head.end());
+    pack.insert(pack.end(), payload.begin(), payload.end());
+    pack.resize(end);
   }
   return pack;
+}
+
+// A row's read checks the blocks it lies in: each has to have a checksum of its own.
+TEST(PackRecordHead, EveryBlockIsGuarded) {
+  for (const size_t size : {0, 1, 4096, 4097, 8192, 70000}) {
+    std::vector<std::byte> payload(size);
+    for (size_t i = 0; i < size; ++i) payload[i] = static_cast<std::byte>(i * 7 + i / 256);
+    auto head = EncodePackRecordHead(RecordType::kChunk, HashSha256(payload), payload, kSalt);
+    ASSERT_EQ(head.size(), PackRecordHeadSize(size));
+    EXPECT_EQ(PackRecordSize(size) % kRecordAlignment, 0u);
+    auto opened = PackRecordHead::Open(head, size, kSalt);
+    ASSERT_TRUE(opened) << opened.error().message;
+    ASSERT_EQ(opened->blocks(), (size + kCheckBlock - 1) / kCheckBlock);
+    for (size_t i = 0; i < opened->blocks(); ++i) {
+      const size_t at = i * kCheckBlock;
+      const auto block = std::span(payload).subspan(at, std::min(kCheckBlock, size - at));
+      EXPECT_TRUE(opened->IsSound(i, block));
+      block.back() ^= std::byte{1};
+      EXPECT_FALSE(opened->IsSound(i, block)) << "block " << i << " of " << size;
+      block.back() ^= std::byte{1};
+    }
+    EXPECT_FALSE(PackRecordHead::Open(head, size + 1, kSalt));
+    EXPECT_FALSE(PackRecordHead::Open(head, size, kSalt + 1));
+    const size_t guarded = size <= kCheckBlock ? 64 : 64 + 4 * opened->blocks();
+    for (size_t bit = 0; bit < 8 * guarded; ++bit) {
+      head[bit / 8] ^= static_cast<std::byte>(1 << bit % 8);
+      EXPECT_FALSE(PackRecordHead::Open(head, size, kSalt)) << "bit " << bit << " of " << size;
+      head[bit / 8] ^= static_cast<std::byte>(1 << bit % 8);
+    }
+    for (size_t cut = 0; cut < head.size(); cut += 7)
+      EXPECT_FALSE(PackRecordHead::Open(std::span(head).first(cut), size, kSalt));
+  }
+}
+
+TEST(ScanPack, FindsDamageInALongRecord) {
+  std::vector<std::byte> payload(10000, std::byte{9});
+  const auto pack = PackOf({payload, std::vector<std::byte>(10)});
+  ASSERT_EQ(ScanPack(pack, kSalt, true).entries.size(), 2u);
+  for (const size_t at : {0, 4095, 4096, 8192, 9999}) {
+    auto damaged = pack;
+    damaged[kPackHeaderSize + PackRecordHeadSize(payload.size()) + at] ^= std::byte{16};
+    const auto scan = ScanPack(damaged, kSalt, true);
+    EXPECT_TRUE(scan.bad) << at;
+    EXPECT_EQ(scan.entries.size(), 0u) << at;
+  }
 }
 
 TEST(ScanPack, StopsAtTheFirstDamage) {
@@ -147,7 +191,8 @@ TEST(PackFormat, IsWhatTheDocumentationShows) {
   std::vector<std::byte> pack(kPackHeaderSize);
   EncodePackHeader(1, pack.data());
   EXPECT_EQ(WordAt(pack, 0), 0x31504e5au);
-  EXPECT_EQ(WordAt(pack, 60), 0xcf4ca088u);
+  EXPECT_EQ(WordAt(pack, 4), 2u);
+  EXPECT_EQ(WordAt(pack, 60), 0x687fb071u);
   auto index = EncodePackIndex({{HashSha256(text), 128, 5}}, 192, 1);
   EXPECT_EQ(index.size(), 1136u);
   EXPECT_EQ(WordAt(index, 16), 192u);

@@ -23,8 +23,12 @@ struct Picture {
   std::vector<uint32_t> versions;
   friend bool operator==(const Picture&, const Picture&) = default;
 };
-/// A store: room name -> picture.
-using Gallery = std::map<std::string, Picture>;
+/// A store: room name -> picture, and its control records.
+struct Gallery {
+  std::map<std::string, Picture> rooms;
+  std::map<std::string, std::string> records;
+  friend bool operator==(const Gallery&, const Gallery&) = default;
+};
 
 Picture Look(Room& room) {
   Picture picture;
@@ -48,7 +52,11 @@ Picture Look(Room& room) {
 
 Gallery Look(Store& store) {
   Gallery gallery;
-  for (const RoomInfo& info : store.ListRooms()) gallery[info.name] = Look(**store.OpenRoom(info.name));
+  for (const RoomInfo& info : store.ListRooms()) gallery.rooms[info.name] = Look(**store.OpenRoom(info.name));
+  const auto records = store.records().Scan("", "", SIZE_MAX);
+  EXPECT_TRUE(records) << records.error().message;
+  if (records)
+    for (const Record& record : *records) gallery.records[record.key] = record.value;
   return gallery;
 }
 
@@ -58,7 +66,7 @@ Result<std::unique_ptr<Store>> Open(const std::shared_ptr<MemoryFileSystem>& dis
   options.threads = 1;
   options.background_maintenance = false;
   options.clock = [] { return int64_t{7}; };
-  return internal::OpenStoreOn(disk, directory, options);
+  return internal::OpenStoreOn(disk, directory, options, {.after = 4, .nodes_per_op = 1, .most_ops = 40});
 }
 
 /// One change after another, each acknowledged before the next. Calls `acknowledged` with what a reader sees after each,
@@ -71,11 +79,23 @@ void Work(Store& store, uint64_t seed, Acknowledged acknowledged) {
     for (int i = 0; i < n; ++i) contents.push_back(model::RandomContent(random));
     return model::ToBatch(contents);
   };
-  auto room = store.CreateRoom("r", {}, {});
+  // With every change comes a record of it, large ones too; what is made of change and record must be whole.
+  int change = 0;
+  CommitContext with_record;
+  with_record.also = [&](RecordTransaction& records, const CommitInfo& made) -> Result<> {
+    ++change;
+    ZN_RETURN_IF_ERROR(records.Put("newest", made.commit.ToString()));
+    ZN_RETURN_IF_ERROR(records.Put("change" + std::to_string(change % 4), std::string(change % 3 == 0 ? 2000 : 20, 'c')));
+    if (change % 5 == 0) ZN_RETURN_IF_ERROR(records.Erase("change1"));
+    return records.AppendAudit("r", "change " + std::to_string(change));
+  };
+  auto room = store.CreateRoom("r", {}, with_record);
   if (!room) return;
   acknowledged(store);
   Room& r = **room;
-  if (!r.Append(frames(4), {})) return;
+  if (!r.Append(frames(4), with_record)) return;
+  acknowledged(store);
+  if (!store.Update([](RecordTransaction& t) { return t.Put("alone", "1"); })) return;
   acknowledged(store);
   {
     // Chunks that go to a pack, in a room that appears with them.
@@ -83,7 +103,7 @@ void Work(Store& store, uint64_t seed, Acknowledged acknowledged) {
     if (!appender) return;
     for (int i = 0; i < 5; ++i)
       if (!(*appender)->Append(frames(20))) return;
-    if (!(*appender)->Finish({})) return;
+    if (!(*appender)->Finish(with_record)) return;
   }
   acknowledged(store);
   for (int i = 0; i < 6; ++i) {
@@ -91,25 +111,25 @@ void Work(Store& store, uint64_t seed, Acknowledged acknowledged) {
     const FrameId id = *head.IdAt(model::Pick(random, head.frames()));
     Result<CommitInfo> info = CommitInfo();
     switch (i) {
-      case 0: info = r.Replace(id, frames(1), {}, {}); break;
-      case 1: info = r.Insert(1, frames(2), {}, {}); break;
-      case 2: info = r.Delete(std::span(&id, 1), {}, {}); break;
-      case 3: info = r.Replace(id, frames(1), {}, {}); break;
-      case 4: info = r.Undo(id, {}, {}); break;
-      default: info = r.Move(0, 2, 1, {}); break;
+      case 0: info = r.Replace(id, frames(1), with_record, {}); break;
+      case 1: info = r.Insert(1, frames(2), with_record, {}); break;
+      case 2: info = r.Delete(std::span(&id, 1), with_record, {}); break;
+      case 3: info = r.Replace(id, frames(1), with_record, {}); break;
+      case 4: info = r.Undo(id, with_record, {}); break;
+      default: info = r.Move(0, 2, 1, with_record); break;
     }
     if (!info && info.error().code != ErrorCode::kOutOfRange) return;
     acknowledged(store);
   }
-  if (!store.ForkRoom("r", {}, "fork", {})) return;
+  if (!store.ForkRoom("r", {}, "fork", with_record)) return;
   acknowledged(store);
-  if (!store.DeleteRoom("bulk", {})) return;
+  if (!store.DeleteRoom("bulk", with_record)) return;
   acknowledged(store);
 }
 
 /// All states that a reader may find: those after each change of the undisturbed workload.
 std::vector<Gallery> UndisturbedStates(const std::string& directory, uint64_t seed, int64_t& operations) {
-  std::vector<Gallery> states{{}};
+  std::vector<Gallery> states(1);
   const auto disk = std::make_shared<MemoryFileSystem>();
   auto store = Open(disk, directory);
   EXPECT_TRUE(store) << store.error().message;
@@ -140,7 +160,7 @@ TEST(CommitProtocol, EveryOperationMayBeTheLast) {
     int64_t operations = 0;
     const std::vector<Gallery> states = UndisturbedStates(directory, seed, operations);
     ASSERT_GT(operations, 30);
-    ASSERT_EQ(states.size(), 12u);
+    ASSERT_EQ(states.size(), 13u);
     for (int64_t nth = 0; nth < operations; ++nth) {
       const auto disk = std::make_shared<MemoryFileSystem>();
       disk->FailFrom(nth);

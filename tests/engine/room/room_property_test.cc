@@ -49,7 +49,10 @@ class History {
     options.threads = 1;
     options.background_maintenance = false;
     options.clock = [this] { return ++now_; };
-    auto store = internal::OpenStoreOn(disk_, directory_, options);
+    // From folds with every commit to none.
+    const internal::FoldPolicy folds{static_cast<uint32_t>(1 + Pick(random_, 60)), static_cast<size_t>(1 + Pick(random_, 4)),
+                                     static_cast<uint32_t>(20 + Pick(random_, 200))};
+    auto store = internal::OpenStoreOn(disk_, directory_, options, folds);
     ASSERT_TRUE(store) << store.error().message;
     store_ = std::move(*store);
   }

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "support/temp_dir.h"
 #include "zn/engine/store.h"
@@ -73,6 +75,47 @@ TEST(StoreSmoke, WhatWasAppendedIsReadBackAfterReopening) {
   ASSERT_TRUE(batch) << batch.error().message;
   EXPECT_EQ(batch->n_atoms, (std::vector<int32_t>{5, 3, 0}));
   EXPECT_EQ(Values<double>(batch->columns[1].data), (std::vector<double>{2, 0, 1}));
+}
+
+// Whoever plays a trajectory from the beginning should wait for one chunk, not for each.
+TEST(StoreSmoke, ChunksAheadOfASequentialReaderAreDecoded) {
+  TempDir dir;
+  constexpr int64_t kFrames = 2000, kAtoms = 500;
+  {
+    auto store = OpenStore(dir.path() + "/s");
+    auto appender = store->CreateRoomByImport("r", {}, "", {});
+    ASSERT_TRUE(appender) << appender.error().message;
+    FrameBatch batch;
+    batch.n_atoms.assign(kFrames, kAtoms);
+    std::vector<float> values(kFrames * kAtoms * 3);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 9973) * 0.37f;
+    Column column;
+    column.name = "arrays.positions";
+    column.kind = FieldKind::kAtom;
+    column.dtype = DType::kFloat32;
+    column.inner = {3};
+    column.data = Buffer::Own(std::move(values));
+    batch.columns.push_back(std::move(column));
+    ASSERT_TRUE((*appender)->Append(batch));
+    ASSERT_TRUE((*appender)->Finish({}));
+  }
+  auto store = OpenStore(dir.path() + "/s", false);
+  const Snapshot head = (*store->OpenRoom("r"))->Head();
+  const auto field = *head.FindField("arrays.positions");
+  const auto rows = head.fields()[field].geometries.front().frames_per_chunk;
+  ASSERT_GE(kFrames / rows, 5);
+  const auto is_resident = [&](FrameId id) { return head.ReadResidentRow(field, id).has_value(); };
+  ASSERT_TRUE(head.ReadRow(field, 0));
+  EXPECT_FALSE(is_resident(2 * rows)) << "one chunk is no order";
+  ASSERT_TRUE(head.ReadRow(field, rows));
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!(is_resident(2 * rows) && is_resident(3 * rows)) && std::chrono::steady_clock::now() < patience)
+    std::this_thread::yield();
+  EXPECT_TRUE(is_resident(2 * rows));
+  EXPECT_TRUE(is_resident(3 * rows));
+  auto row = head.ReadRow(field, 2 * rows + 1);
+  ASSERT_TRUE(row && *row);
+  EXPECT_EQ(Values<float>((*row)->bytes)[7], static_cast<float>(((2 * rows + 1) * kAtoms * 3 + 7) % 9973) * 0.37f);
 }
 
 TEST(StoreSmoke, ABulkAppendMakesItsRoomOnlyAtTheEnd) {

@@ -7,35 +7,11 @@
 
 #include <random>
 
-#include "base/hash.h"
+#include "engine/tree/memory_nodes.h"
 #include "tree/field_diff.h"
 
 namespace zn {
 namespace {
-
-/// Nodes in memory, by offset.
-class MemoryNodes : public NodeSource, public NodeSink {
- public:
-  Result<Buffer> ReadNode(const RecordRef& ref) const override {
-    ++reads;
-    if (ref.offset == 0 || ref.offset > nodes_.size()) return Error{ErrorCode::kNotFound, "no such node"};
-    return nodes_[ref.offset - 1];
-  }
-  Result<RecordRef> WriteNode(std::vector<std::byte> payload) override {
-    RecordRef ref;
-    ref.name = HashSha256(payload);
-    ref.length = static_cast<uint32_t>(payload.size());
-    nodes_.push_back(Buffer::Own(std::move(payload)));
-    ref.offset = nodes_.size();
-    return ref;
-  }
-  size_t written() const { return nodes_.size(); }
-  Buffer& node(size_t i) { return nodes_[i]; }
-  mutable int64_t reads = 0;
-
- private:
-  std::vector<Buffer> nodes_;
-};
 
 std::vector<OrderTree::Run> RunsOf(const std::vector<FrameId>& ids) {
   std::vector<OrderTree::Run> runs;
@@ -50,6 +26,56 @@ std::vector<FrameId> IdsOf(const NodeSource& source, const OrderTree& tree) {
     return true;
   }));
   return ids;
+}
+
+// A fold goes along with commits: what it writes has to be the tree it began with, however far the room has moved on, and
+// what it has written nobody writes again.
+TEST(RunTree, IsSavedInStepsWhileItIsChanged) {
+  rc::check([](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    MemoryNodes nodes;
+    std::vector<FrameId> model(500 + random() % 2000);
+    for (size_t i = 0; i < model.size(); ++i) model[i] = static_cast<FrameId>(2 * i);
+    auto tree = OrderTree().Splice(nodes, 0, 0, RunsOf(model));
+    RC_ASSERT(tree.has_value());
+    for (int round = 0; round < 3; ++round) {
+      const std::vector<FrameId> then = model;
+      auto saver = tree->StartSaving();
+      const uint64_t span = tree->span();
+      const uint8_t level = tree->level();
+      while (!saver.done()) {
+        size_t budget = 1 + random() % 9;
+        const size_t most = budget, before = nodes.written();
+        RC_ASSERT(saver.Step(nodes, budget).has_value());
+        RC_ASSERT(nodes.written() - before == most - budget);
+        if (random() % 2 == 0) saver.Confirm();
+        const size_t at = random() % model.size();
+        const FrameId id = 1'000'001 + 2 * static_cast<FrameId>(random() % 1000);
+        tree = tree->Splice(nodes, at, at + 1, {{1, {id}}});
+        RC_ASSERT(tree.has_value());
+        model[at] = id;
+      }
+      saver.Confirm();
+      const OrderTree saved(saver.root_ref(), span, level);
+      RC_ASSERT(IdsOf(nodes, saved) == then);
+      RC_ASSERT(saved.Validate(nodes).has_value());
+      RC_ASSERT(IdsOf(nodes, *tree) == model);
+      tree = tree->Settled();
+      RC_ASSERT(IdsOf(nodes, *tree) == model);
+      RC_ASSERT(tree->Validate(nodes).has_value());
+    }
+    // All that is left to write are the paths that were changed since.
+    const size_t before = nodes.written();
+    auto rest = tree->Save(nodes);
+    RC_ASSERT(rest.has_value());
+    const size_t first = nodes.written();
+    auto again = rest->Save(nodes);
+    RC_ASSERT(again.has_value());
+    RC_ASSERT(nodes.written() == first);
+    RC_ASSERT(first - before <= 3 * model.size());
+    RC_ASSERT(again->SharesRootWith(*rest));
+    RC_ASSERT(IdsOf(nodes, OrderTree(again->root_ref(), again->span(), again->level())) == model);
+  });
 }
 
 TEST(RunTree, SplicesAgreeWithAVector) {

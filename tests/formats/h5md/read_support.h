@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "source_dir.h"
 #include "support/temp_dir.h"
 #include "zn/formats/reader.h"
 #include "zn/formats/text_writer.h"

@@ -5,6 +5,7 @@
 
 #include "api/encode_arrays.h"
 #include "api/test_store.h"
+#include "zn/engine/npy.h"
 
 namespace zn::server {
 namespace {
@@ -63,7 +64,7 @@ TEST_F(ApiTest, ColumnsJoinRowsWithoutPadding) {
 
 TEST_F(ApiTest, NpyIsPaddedWithNaNOrJoined) {
   std::string padded = Flatten(Get(std::string(kFrames) + "?data=positions&format=npy").body);
-  std::string header = NpyHeader("<f4", Shape{4, 5, 3});
+  std::string header = EncodeNpyHeader("<f4", Shape{4, 5, 3});
   ASSERT_EQ(padded.substr(0, header.size()), header);
   ASSERT_EQ(padded.size(), header.size() + 4 * 5 * 3 * 4);
   float value;
@@ -71,7 +72,7 @@ TEST_F(ApiTest, NpyIsPaddedWithNaNOrJoined) {
   EXPECT_TRUE(std::isnan(value));
   std::string joined =
       Flatten(Get(std::string(kFrames) + "?data=positions&format=npy&pad=false").body);
-  header = NpyHeader("<f4", Shape{10, 3});
+  header = EncodeNpyHeader("<f4", Shape{10, 3});
   EXPECT_EQ(joined.substr(0, header.size()), header);
   EXPECT_EQ(joined.size(), header.size() + 10 * 12);
 }
@@ -83,12 +84,12 @@ TEST_F(ApiTest, NpyNamesTheFirstFrameWithoutTheField) {
 }
 
 TEST(NpyHeader, IsNumPysAndAligned) {
-  std::string header = NpyHeader("<f8", Shape{3});
+  std::string header = EncodeNpyHeader("<f8", Shape{3});
   EXPECT_EQ(header.size() % 64, 0u);
   EXPECT_EQ(header.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
   EXPECT_EQ(header.substr(10, 57), "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }");
   EXPECT_EQ(header.back(), '\n');
-  EXPECT_NE(NpyHeader("<f8", Shape{}).find("'shape': (), }"), std::string::npos);
+  EXPECT_NE(EncodeNpyHeader("<f8", Shape{}).find("'shape': (), }"), std::string::npos);
 }
 
 // A zip reader walks the central directory and checks every CRC; a wrong one makes np.load raise.

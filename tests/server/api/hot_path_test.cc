@@ -21,6 +21,7 @@ class HotPathTest : public ApiTest {
         "GET " + target + " HTTP/" + version + "\r\nHost: localhost\r\n" + headers + "\r\n";
     Request request;
     EXPECT_EQ(ParseRequestHead(head, &request).status, 0);
+    request.local = true;
     Output out;
     InlineContext context{state_.get(), "DATE", request.keep_alive, &out};
     int status = handler_->TryInline(request, context);
@@ -37,6 +38,7 @@ class HotPathTest : public ApiTest {
     Reply reply = Get(target, headers);
     Request request;
     EXPECT_EQ(ParseRequestHead(head, &request).status, 0);
+    request.local = true;
     bool chunked = false;
     return FormatHead(request, reply, "DATE", true, &chunked) + Flatten(reply.body);
   }

@@ -58,6 +58,7 @@ class ApiTest : public ::testing::Test {
     ASSERT_TRUE(store) << store.error().message;
     store_ = std::move(*store);
     service_.store = store_.get();
+    ASSERT_TRUE(service_.Start({}));
     handler_ = std::make_unique<ApiHandler>(&service_);
     room_ = MakeRoom("md", Molecules({2, 3, 0, 5}));
   }
@@ -76,7 +77,12 @@ class ApiTest : public ::testing::Test {
     auto owned = OwnedRequest::Copy(method + " " + target + " HTTP/1.1\r\nHost: localhost\r\n" +
                                     headers + "\r\n");
     owned->body = body;
+    owned->request.local = true;
     Reply reply = Finish(owned->request, handler_->Handle(*owned));
+    if (reply.pending) {
+      auto durable = reply.pending->Wait();
+      EXPECT_TRUE(durable) << durable.error().message;
+    }
     while (reply.stream) {
       auto more = reply.stream->Next(&reply.body);
       EXPECT_TRUE(more) << more.error().message;
