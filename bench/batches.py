@@ -127,7 +127,7 @@ def check(connection, env, frames):
 
 def main():
     folder = c.scratch("batches")
-    seconds = 1 if c.QUICK else 4
+    seconds = 1 if c.QUICK else 3
     c.header("64 random frames into NumPy", "atoms", "what", "zn-server frames/s", "LMDB frames/s", "ratio", "zn p50 ms",
              "LMDB p50 ms")
     for atoms, frames in ((9, 50000), (31, 30000), (200, 10000), (3000, 2000)):

@@ -18,7 +18,7 @@ BIN = Path(os.environ.get("ZN_BIN", SOURCE / "build/release/bin"))
 SCRATCH = Path(os.environ.get("ZN_BENCH_DIR", SOURCE / "build/bench"))
 # A first look, not a measurement: smaller files and shorter rounds.
 QUICK = bool(os.environ.get("ZN_BENCH_QUICK"))
-ROUNDS = 2 if QUICK else 5
+ROUNDS = 2 if QUICK else 3
 
 
 def machine():

@@ -2,10 +2,10 @@
 // changed: fork, insert at the front, append, durable edits by 1 and 64 writers, bytes written an
 // edit, and opening the store.
 //
-//   zn-bench-edits --dir DIR --frames 1000 --edits 1000000 [--seconds 3]
+//   zn-bench-edits --dir DIR --frames 1000 --edits 1000000 [--seconds 3] [--edit-seconds 90]
 //
-// Builds a room of --frames frames of two atoms, measures, makes --edits random edits, measures
-// again. Every operation is durable when it returns. A loop of small appends with fdatasync in the
+// Builds a room of --frames frames of two atoms, measures, makes --edits random edits (or as many as
+// --edit-seconds allow), measures again. Every operation is durable when it returns. A loop of small appends with fdatasync in the
 // same folder is the peer. One line of JSON a state.
 #include <fcntl.h>
 #include <signal.h>
@@ -118,6 +118,7 @@ class Bench {
 
   struct Rate {
     double per_second = 0, bytes_each = 0, p50 = 0, p999 = 0;
+    int64_t edits = 0;
   };
 
   // Random durable edits of the positions of one frame by `writers` threads, until `limit` edits or
@@ -151,6 +152,7 @@ class Bench {
     const auto after = store_->stats();
     Rate rate;
     if (all.empty()) return rate;
+    rate.edits = static_cast<int64_t>(all.size());
     rate.per_second = static_cast<double>(all.size()) / elapsed;
     rate.bytes_each = static_cast<double>(after.log_bytes_written - before.log_bytes_written +
                                           after.pack_bytes_written - before.pack_bytes_written) /
@@ -218,14 +220,19 @@ class Bench {
     return ms;
   }
 
+  static std::string ForkName(std::string state, int i) {
+    std::replace(state.begin(), state.end(), ' ', '-');
+    return "fork-" + state + "-" + std::to_string(i);
+  }
+
   void Measure(const char* state) {
     double sync4k = SyncRate(4096);
     double fork_us = Median(31, [&](int i) {
       Must(
-          store_->ForkRoom("room", {}, std::string("fork-") + state + std::to_string(i), kContext));
+          store_->ForkRoom("room", {}, ForkName(state, i), kContext));
     });
     // Into forks, so that the room itself stays what it was.
-    auto other = Must(store_->OpenRoom(std::string("fork-") + state + "0"));
+    auto other = Must(store_->OpenRoom(ForkName(state, 0)));
     double insert_us = Median(
         31, [&](int i) { Must(other->Insert(0, Frames(1, static_cast<uint64_t>(i)), kContext)); });
     double append_us = Median(
@@ -266,7 +273,7 @@ class Bench {
 int main(int argc, char** argv) {
   std::string directory;
   int64_t frames = 1000, edits = 0;
-  double seconds = 3;
+  double seconds = 3, edit_seconds = 1e9;
   for (int i = 1; i + 1 < argc; i += 2) {
     std::string_view name = argv[i];
     if (name == "--dir")
@@ -277,6 +284,8 @@ int main(int argc, char** argv) {
       edits = std::atoll(argv[i + 1]);
     else if (name == "--seconds")
       seconds = std::atof(argv[i + 1]);
+    else if (name == "--edit-seconds")
+      edit_seconds = std::atof(argv[i + 1]);
     else
       return 16;
   }
@@ -287,10 +296,10 @@ int main(int argc, char** argv) {
   bench.Measure("fresh");
   if (edits > 0) {
     auto begin = Clock::now();
-    auto rate = bench.Edits(64, edits, 1e9);
-    std::fprintf(stderr, "%lld edits in %.1f s (%.0f/s)\n", static_cast<long long>(edits),
+    auto rate = bench.Edits(64, edits, edit_seconds);
+    std::fprintf(stderr, "%lld edits in %.1f s (%.0f/s)\n", static_cast<long long>(rate.edits),
                  Seconds(begin), rate.per_second);
-    bench.Measure("edited");
+    bench.Measure(("after " + std::to_string(rate.edits) + " edits").c_str());
   }
   bench.Close();
   return 0;

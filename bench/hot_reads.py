@@ -10,7 +10,7 @@ QUERY = "?data=positions&format=npy"
 
 def main():
     folder = c.scratch("hot")
-    seconds = 2 if c.QUICK else 5
+    seconds = 2 if c.QUICK else 3
     c.header("Hot single-frame single-field reads", "atoms", "reply", "connections", "zn-server /s", "nginx /s", "ratio",
              "p99 zn ms", "p99 nginx ms")
     for atoms, frames in ((9, 1000), (200, 1000), (3000, 1000), (100000, 64)):

@@ -35,14 +35,14 @@ def cgroup(limit):
 def main():
     folder = c.scratch("pressure")
     atoms = 200
-    total = (1 << 30) if c.QUICK else (8 << 30)
+    total = (1 << 30) if c.QUICK else (4 << 30)
     frames = total // (atoms * 12)
     c.run([c.BIN / "zn-bench-pressure", "make", folder, frames, atoms])
     limit = total // 8
     group = cgroup(limit)
     if not group:
         sys.exit("pressure.py: no memory cgroup can be made here: not measured")
-    seconds = 5 if c.QUICK else 15
+    seconds = 5 if c.QUICK else 10
     c.header(f"Random frames of {total >> 30} GiB within {limit >> 20} MiB of memory", "atoms", "engine /s", "LMDB /s", "ratio")
     try:
         def measure(what):
