@@ -380,6 +380,33 @@ class Edits(WriteCase):
         self.send("PATCH", f"{path}/frames", pack_columns(edits, [0, 1, 77], [2, 1, 1]), 404, COLUMNS)
         self.send("PATCH", f"{path}/frames", pack_columns(edits[:2], [0, 2], [2, 2]), 400, COLUMNS)  # 2 atoms for 3
 
+    def test_any_version_is_no_conflict(self):
+        """If-Match: * takes whatever there is, also what comes between the server's looking at a frame and its commit."""
+        clients, each = 8, 25
+        path = self.new_room([{"positions": np.zeros((clients, 3), "<f4")}])
+        answers = []
+
+        def edit(n):
+            client = Client(self.server.port)
+            for k in range(1, each + 1):
+                row = np.full((1, 3), k, "<f4")
+                delta = {"positions": {"atoms": [n], "values": row}} if k % 2 else {f"info.of_{n}": float(k)}
+                reply = client.request("PATCH", f"{path}/frames/0", pack({"delta": delta}),
+                                       {"Content-Type": "application/msgpack", "If-Match": "*"})
+                answers.append((reply.status, reply.json().get("version"), reply.body))
+            client.close()
+
+        threads = [threading.Thread(target=edit, args=(n,)) for n in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual({status for status, _, _ in answers}, {200}, [body for status, _, body in answers if status != 200][:3])
+        self.assertEqual(sorted(version for _, version, _ in answers), list(range(2, clients * each + 2)))
+        frame = self.frame(path, 0)
+        np.testing.assert_array_equal(frame["arrays.positions"], np.full((clients, 3), each, "<f4"))  # nobody's atom is lost
+        self.assertEqual([frame[f"info.of_{n}"] for n in range(clients)], [each - 1.0] * clients)
+
     def test_delete(self):
         path = self.new_room([molecule(n) for n in range(6)])
         self.send("DELETE", f"{path}/frames/1?base_version=2", None, 409)

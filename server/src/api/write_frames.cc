@@ -1,5 +1,6 @@
 #include "api/write_frames.h"
 
+#include <algorithm>
 #include <cstring>
 #include <unordered_set>
 
@@ -9,6 +10,9 @@
 
 namespace zn::server {
 namespace {
+
+// How often a PATCH of single atoms that takes any version is done again when others write the frame.
+constexpr int kReadAgain = 64;
 
 // How many rows a frame has of each atom's, in the snapshot that the write is based on.
 Answer<int32_t> AtomsOf(const Write& write, FrameId id) {
@@ -141,7 +145,7 @@ Answer<Reply> PutFrame(const Call& call) {
 Answer<Reply> PatchFrame(const Call& call) {
   ZN_ASSIGN_OR_RETURN(Write write, OpenWrite(call, {"base_version", "frame_id", "data", "keys"}));
   ZN_RETURN_IF_REPLAYED(write);
-  ZN_ASSIGN_OR_RETURN(const Target target, FindTarget(write, call.frame));
+  ZN_ASSIGN_OR_RETURN(Target target, FindTarget(write, call.frame));
   ZN_ASSIGN_OR_RETURN(const BodyFormat format, WriteFormat(call));
   if (format == BodyFormat::kColumns)
     return Problem(415, "unsupported-media-type", "PATCH of one frame takes {delta}, or one NPY field with data=");
@@ -156,15 +160,24 @@ Answer<Reply> PatchFrame(const Call& call) {
   } else {
     ZN_ASSIGN_OR_RETURN(delta, ReadDelta(body.bytes, body.options));
   }
-  ZN_ASSIGN_OR_RETURN(const Edit edit, MakeEdit(write, target, std::move(delta.fields)));
-  ZN_RETURN_IF_ERROR(GuardWrite(write, {.frames = {&target.id, 1}}));
-  ZN_ASSIGN_OR_RETURN(Base base, FindBase(write, target, {delta.base_version, delta.frame_id}));
-  // Rows of single atoms were put into the frame as it was read: they may only be written onto that version.
-  if (!base.version.version) base.version.version = target.version;
-  write.ReplyWith(200, FrameWritten(write, target));
-  auto info = write.room->Edit(target.id, edit.changes, edit.remove, write.context, base.version);
-  if (!info) return FrameError(write, info.error(), target.id, base.if_match);
-  return Acknowledge(write, *info);
+  // Rows of single atoms are put into the frame as it was read, so they may only be written onto that version.
+  const bool reads = std::any_of(delta.fields.begin(), delta.fields.end(),
+                                 [](const DeltaField& field) { return field.kind == DeltaField::Kind::kAtoms; });
+  for (int attempt = 1;; ++attempt) {
+    ZN_ASSIGN_OR_RETURN(const Edit edit, MakeEdit(write, target, delta.fields));
+    ZN_RETURN_IF_ERROR(GuardWrite(write, {.frames = {&target.id, 1}}));
+    ZN_ASSIGN_OR_RETURN(Base base, FindBase(write, target, {delta.base_version, delta.frame_id}));
+    const bool any_version = !base.version.version;  // If-Match: *
+    if (any_version && reads) base.version.version = target.version;
+    write.ReplyWith(200, FrameWritten(write, target));
+    auto info = write.room->Edit(target.id, edit.changes, edit.remove, write.context, base.version);
+    if (info) return Acknowledge(write, *info);
+    if (info.error().code != ErrorCode::kConflict || !any_version || !reads || attempt == kReadAgain)
+      return FrameError(write, info.error(), target.id, base.if_match);
+    // Somebody was faster, which such a client does not care about: the atoms go into what is there now.
+    ZN_ASSIGN_OR_RETURN(write.head, write.room->HeadOrError());
+    ZN_ASSIGN_OR_RETURN(target, FindTarget(write, "id:" + std::to_string(target.id)));
+  }
 }
 
 Answer<Reply> PatchFrames(const Call& call) {
