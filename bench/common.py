@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 BIN = Path(os.environ.get("ZN_BIN", SOURCE / "build/release/bin"))
 SCRATCH = Path(os.environ.get("ZN_BENCH_DIR", SOURCE / "build/bench"))
 # A first look, not a measurement: smaller files and shorter rounds.
-QUICK = bool(os.environ.get("ZN_BENCH_QUICK"))
+QUICK = bool(os.environ.get("ZN_BENCH_QUICK")) or "--quick" in sys.argv
 ROUNDS = 2 if QUICK else 3
 
 

@@ -5,11 +5,15 @@ import time
 
 import common as c
 
-FORMATS = (("zarr", "out.zarr", []), ("zarr, v2", "out2.zarr", ["--zarr", "2"]),
-           ("zarr-sharded", "out.sharded.zarr", []), ("zarr-zip", "out.zarr.zip", []),
-           ("kerchunk", "out.kerchunk.json", []), ("npy", "out-npy", ["--format", "npy"]), ("npz", "out.npz", []),
-           ("h5md, --level 0", "out0.h5md", ["--level", "0"]), ("h5md", "out.h5md", ["--level", "1"]),
-           ("extxyz", "out.xyz", []), ("extxyz.gz", "out.xyz.gz", ["--level", "1"]))
+# Name, target, options, and one of how many frames (text and gzip take long). The last ones take chunks of zn.rounded, which are
+# encoded anew.
+FORMATS = (("zarr", "plain", "out.zarr", [], 1), ("zarr, v2", "plain", "out2.zarr", ["--zarr", "2"], 1),
+           ("zarr-sharded", "plain", "out.sharded.zarr", [], 1), ("zarr-zip", "plain", "out.zarr.zip", [], 1),
+           ("kerchunk", "plain", "out.kerchunk.json", [], 1), ("npy", "plain", "out-npy", ["--format", "npy"], 1),
+           ("npz", "plain", "out.npz", [], 1), ("h5md, --level 0", "plain", "out0.h5md", ["--level", "0"], 1),
+           ("h5md, --level 1", "plain", "out.h5md", ["--level", "1"], 4), ("extxyz", "plain", "out.xyz", [], 16),
+           ("extxyz.gz", "plain", "out.xyz.gz", ["--level", "1"], 32), ("zarr from zn.rounded", "rounded", "outr.zarr", [], 1),
+           ("npy from zn.rounded", "rounded", "outr-npy", ["--format", "npy"], 1))
 
 
 def remove(path):
@@ -27,23 +31,30 @@ def copy(path, target):
 
 def main():
     folder = c.scratch("export")
-    frames = 2_000 if c.QUICK else 20_000
-    source = c.h5md(folder / "in.h5", frames, 3_000)
+    frames, atoms = 2_000 if c.QUICK else 20_000, 3_000
+    source = c.h5md(folder / "in.h5", frames, atoms)
     store = folder / "store"
-    c.import_file(store, "r", source)
+    c.import_file(store, "plain", source, "--codec", "default")
+    c.import_file(store, "rounded", source)
     source.unlink()
-    print(f"# Export against cp -r of the result\n\n{c.machine()}; {frames} frames of 3,000 atoms, float32.\n")
-    print("| format | bytes | export | cp -r + sync | export's share of cp's speed |\n|---|---|---|---|---|")
-    for name, out, options in FORMATS:
+    c.header(f"Export of a room of {atoms} atoms, float32, against cp -r of the result", "format", "frames", "MB", "zn-export s",
+             "cp -r + sync s", "export's share of cp's speed")
+    for name, room, out, options, share in FORMATS:
         out = folder / out
-        rows = []
-        for _ in range(c.ROUNDS):
-            exported = c.timed([c.BIN / "zn-export", "--store", store, "--room", "r", out, *options])
-            size = sum(p.stat().st_size for p in out.rglob("*")) if out.is_dir() else out.stat().st_size
-            rows.append((exported, copy(out, folder / "copy")))
+        size = [0]
+
+        def export():
+            c.sync()
+            seconds = c.timed([c.BIN / "zn-export", "--store", store, "--room", room, out, "--stop", frames // share, *options])
+            size[0] = sum(p.stat().st_size for p in out.rglob("*")) if out.is_dir() else out.stat().st_size
+            return seconds
+
+        def copied():
+            seconds = copy(out, folder / "copy")
             remove(out)
-        export, copied = (sorted(times)[len(times) // 2] for times in zip(*rows))
-        print(f"| {name} | {size / 1e6:.0f} MB | {export:.2f} s | {copied:.2f} s | {copied / export:.2f} |", flush=True)
+            return seconds
+        exported, cp = c.in_turn(export, copied)
+        c.row(name, f"{frames // share:,}", f"{size[0] / 1e6:,.0f}", f"{exported:.2f}", f"{cp:.2f}", f"{cp / exported:.2f}")
     shutil.rmtree(folder)
 
 

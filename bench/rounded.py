@@ -6,15 +6,14 @@ does, to 0.01 Angstrom of it, to text with 8 decimals; and as they are. Without 
 """
 import os
 import struct
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(__file__).resolve().parents[1]
-BIN = Path(os.environ.get("ZN_BIN", SOURCE / "build/release/bin"))
-SHARED = Path(os.environ.get("ZN_SHARED_DATA", SOURCE.parent / "shared/data"))
+import common as c
+
+SHARED = Path(os.environ.get("ZN_SHARED_DATA", c.SOURCE.parent / "shared/data"))
 ATOMS = 297
 
 
@@ -43,16 +42,15 @@ def main():
             ("0.001 nm, float32, 10 times the atoms", "f32", np.tile(xtc, (1, 10, 1)).astype("f4"), 10 * ATOMS),
             ("0.001 nm, float32, 9 atoms", "f32", xtc[:, :9].astype("f4").copy(), 9),
             ("not rounded, float32", "f32", nm.astype("f4"), ATOMS)]
-    print("| values | frames a chunk | codec | ratio | encode GB/s | decode GB/s | one row µs |\n|---|---|---|---|---|---|---|")
+    c.header("Rounded positions", "values", "frames a chunk", "codec", "ratio", "encode GB/s", "decode GB/s", "one row µs")
     with tempfile.TemporaryDirectory() as folder:
         for name, dtype, values, atoms in sets:
             path = Path(folder) / "values"
             values.tofile(path)
             row = values[0].nbytes
             frames = min(512, 1 << int(np.log2((768 << 10) / row)))
-            out = subprocess.run([BIN / "zn-bench-rounded", path, dtype, str(atoms), str(frames)], check=True, stdout=subprocess.PIPE, text=True)
-            for line in out.stdout.splitlines():
-                print(f"| {name} | {frames} | " + " | ".join(line.split()) + " |", flush=True)
+            for line in c.run([c.BIN / "zn-bench-rounded", path, dtype, atoms, frames]).splitlines():
+                c.row(name, frames, *line.split())
 
 
 if __name__ == "__main__":

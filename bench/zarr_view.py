@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """(h) A room read as Zarr over HTTP: whole and by random frames, by zarr-python and zarrita, against the same hierarchy as files
-behind nginx; and over a link of 50 ms round trip, where shards are to save trips."""
+behind nginx; and over a link of 50 ms round trip, where shards are to save trips. Once from chunks that are sent as they are stored, once
+from chunks of zn.rounded, which the view encodes anew."""
 import asyncio
 import contextlib
 import json
@@ -120,41 +121,47 @@ def slow_link(port, round_trip):
         thread.join()
 
 
+def compare(room, zn, peer, files, frames, some, megabytes):
+    for reader in ("zarr-python", "zarrita"):
+        for what, wanted in (("whole", None), (f"{len(some)} random frames", some)):
+            ours, theirs = c.in_turn(lambda: read(reader, f"http://127.0.0.1:{zn}/zarr/{room}", wanted),
+                                     lambda: read(reader, f"http://127.0.0.1:{peer}/{room}", wanted))
+            unit, amount = ("MB/s", megabytes) if wanted is None else ("frames/s", len(wanted))
+            c.row(room, reader, what, f"{amount / ours:,.0f} {unit}", f"{amount / theirs:,.0f} {unit}", f"{theirs / ours:.2f}")
+    array = json.loads((files / room / FIELD / ".zarray").read_text())
+    count = array["shape"][0] // array["chunks"][0]
+    size = (files / room / FIELD / "0.0.0").stat().st_size
+    for connections in (1, 32):
+        ours, theirs = c.in_turn(lambda: c.wrk(zn, f"/zarr/{room}/{FIELD}/{{}}.0.0", count, connections, 2)[0],
+                                 lambda: c.wrk(peer, f"/{room}/{FIELD}/{{}}.0.0", count, connections, 2)[0])
+        c.row(room, f"wrk, {connections} connections", f"random chunks of {size / 1e3:,.0f} kB", f"{ours:,.0f} /s", f"{theirs:,.0f} /s",
+              f"{ours / theirs:.2f}")
+
+
 def main():
     folder = c.scratch("zarr_view")
     frames, atoms = (2000, 1000) if c.QUICK else (20000, 1000)
     some = random.Random(1).sample(range(frames), 50 if c.QUICK else 200)
     store, files = folder / "store", folder / "files"
-    (files / "r").mkdir(parents=True)
+    source = c.h5md(folder / "in.h5", frames, atoms)
+    for room, options in (("plain", ["--codec", "default"]), ("rounded", [])):
+        (files / room).mkdir(parents=True)
+        c.import_file(store, room, source, *options)
     (files / "sharded").mkdir()
-    c.import_file(store, "r", c.h5md(folder / "in.h5", frames, atoms))
     with c.zn_server(store) as zn, c.nginx(files, folder) as peer:
-        save(f"http://127.0.0.1:{zn}/zarr/r", files / "r")
-        save(f"http://127.0.0.1:{zn}/zarr-sharded/r", files / "sharded", sharded=True)
+        for room in ("plain", "rounded"):
+            save(f"http://127.0.0.1:{zn}/zarr/{room}", files / room)
+        save(f"http://127.0.0.1:{zn}/zarr-sharded/plain", files / "sharded", sharded=True)
         megabytes = frames * atoms * 12 / 1e6
-        c.header(f"A room of {frames} frames of {atoms} atoms read as Zarr, one field of {megabytes:.0f} MB", "reader", "what",
+        c.header(f"A room of {frames} frames of {atoms} atoms read as Zarr, one field of {megabytes:.0f} MB", "room", "reader", "what",
                  "zn-server", "nginx", "ratio")
-        for reader in ("zarr-python", "zarrita"):
-            ours, theirs = c.in_turn(lambda: read(reader, f"http://127.0.0.1:{zn}/zarr/r", None),
-                                     lambda: read(reader, f"http://127.0.0.1:{peer}/r", None))
-            c.row(reader, "whole", f"{megabytes / ours:,.0f} MB/s", f"{megabytes / theirs:,.0f} MB/s", f"{theirs / ours:.2f}")
-            ours, theirs = c.in_turn(lambda: read(reader, f"http://127.0.0.1:{zn}/zarr/r", some),
-                                     lambda: read(reader, f"http://127.0.0.1:{peer}/r", some))
-            c.row(reader, "random frames", f"{len(some) / ours:,.0f} /s", f"{len(some) / theirs:,.0f} /s", f"{theirs / ours:.2f}")
-        chunk = f"/zarr/r/{FIELD}/{{}}.0.0"
-        shape = json.loads((files / "r" / FIELD / ".zarray").read_text())
-        count = shape["shape"][0] // shape["chunks"][0]
-        for connections in (1, 32):
-            ours, theirs = c.in_turn(lambda: c.wrk(zn, chunk, count, connections, 2)[0],
-                                     lambda: c.wrk(peer, f"/r/{FIELD}/{{}}.0.0", count, connections, 2)[0])
-            c.row(f"wrk, {connections} connections", f"whole chunks, random, {(files / 'r' / FIELD / '0.0.0').stat().st_size} B",
-                  f"{ours:,.0f} /s", f"{theirs:,.0f} /s", f"{ours / theirs:.2f}")
+        for room in ("plain", "rounded"):
+            compare(room, zn, peer, files, frames, some, megabytes)
         print()
         c.header("Over a link of 50 ms round trip, zarrita", "view", "what", "zn-server", "nginx", "ratio")
-        few = some[:10]
         with slow_link(zn, 0.05) as far, slow_link(peer, 0.05) as far_peer:
-            for view, ours_path, theirs_path in (("chunks", "zarr/r", "r"), ("shards", "zarr-sharded/r", "sharded")):
-                for what, wanted in (("10 random frames, one after another", few), ("whole", None)):
+            for view, ours_path, theirs_path in (("chunks", "zarr/plain", "plain"), ("shards", "zarr-sharded/plain", "sharded")):
+                for what, wanted in (("10 random frames, one after another", some[:10]), ("whole", None)):
                     ours, theirs = c.in_turn(lambda: read("zarrita", f"http://127.0.0.1:{far}/{ours_path}", wanted),
                                              lambda: read("zarrita", f"http://127.0.0.1:{far_peer}/{theirs_path}", wanted))
                     c.row(view, what, f"{ours:.2f} s", f"{theirs:.2f} s", f"{theirs / ours:.2f}")

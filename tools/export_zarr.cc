@@ -9,6 +9,7 @@
 
 #include "export_source.h"
 #include "output.h"
+#include "zn/engine/codec.h"
 #include "zn/engine/zarr_view.h"
 #include "zn/formats/fields.h"
 #include "zn/formats/text_writer.h"
@@ -170,6 +171,14 @@ class Stepper {
   const int64_t total_;
   int64_t done_ = 0;
 };
+
+/// Whether a field has chunks in the codec that is not Zarr's: they leave a store encoded anew.
+bool HasRounded(const Snapshot& snapshot) {
+  for (const FieldDescriptor& field : snapshot.fields())
+    for (const Geometry& geometry : field.geometries)
+      if (geometry.codecs == RoundedCodecs()) return true;
+  return false;
+}
 
 std::string_view View(const Buffer& buffer) {
   return {reinterpret_cast<const char*>(buffer.data()), buffer.size()};
@@ -340,7 +349,10 @@ Result<> ExportKerchunk(const ExportJob& job) {
     job.summary.warnings.push_back(
         std::to_string(job.summary.chunks_encoded) + " chunks (" +
         HumanBytes(static_cast<double>(inlined)) +
-        ") are not stored as the grid has them and were put into the file");
+        ") are not stored as the grid has them and were put into the file" +
+        (HasRounded(job.source.snapshot()) ? "; those of rounded values could be referred to in a "
+                                             "room imported with --codec default"
+                                           : ""));
   }
   ZN_RETURN_IF_ERROR(job.Syncing(job.options.out));
   return file->Finish();

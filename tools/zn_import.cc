@@ -83,8 +83,10 @@ int main(int argc, char** argv) {
   app.add_option("--stop", options.read.stop, "Frame of each file to stop before")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--step", options.read.step, "Take every n-th frame")->check(CLI::PositiveNumber);
-  app.add_option("--codec", options.layout.codecs,
-                 "blosc:lz4, blosc:zstd:5, zstd:3, lz4, gzip:6, none, or Zarr v3 JSON");
+  app.add_option(
+      "--codec", options.layout.codecs,
+      "blosc:lz4, blosc:zstd:5, zstd:3, lz4, gzip:6, none, rounded, default, or Zarr v3 JSON; "
+      "without it a Zarr source's own, rounded for rounded values, else the default");
   app.add_option("--chunk", chunk, "Chunks of FRAMES or FRAMESxATOMS, e.g. 64 or 64x128");
   app.add_option("--format", options.format, "Format's name, instead of telling it by content");
   app.add_flag("--unwrap", options.read.unwrap,
@@ -100,10 +102,15 @@ int main(int argc, char** argv) {
   app.add_flag("--json", json,
                "A JSON line of progress a second and a summary line, on standard output");
   // For zn-server: the reading half alone.
-  app.add_flag("--stream", stream, "Write the frames to standard output for another process")->group("");
-  app.add_flag("--sandbox", sandbox, "With --stream: give up files, network and other programs first")->group("");
-  app.add_option("--max-memory", limits.memory_bytes, "With --sandbox: bytes of address space")->group("");
-  app.add_option("--max-seconds", limits.cpu_seconds, "With --sandbox: seconds of processor time")->group("");
+  app.add_flag("--stream", stream, "Write the frames to standard output for another process")
+      ->group("");
+  app.add_flag("--sandbox", sandbox,
+               "With --stream: give up files, network and other programs first")
+      ->group("");
+  app.add_option("--max-memory", limits.memory_bytes, "With --sandbox: bytes of address space")
+      ->group("");
+  app.add_option("--max-seconds", limits.cpu_seconds, "With --sandbox: seconds of processor time")
+      ->group("");
   app.footer(
       "\nExamples:\n"
       "  zn-import md.h5 --store ~/store --room water\n"
@@ -111,7 +118,8 @@ int main(int argc, char** argv) {
       "--dtype float32\n"
       "  zn-import run.xyz --dry-run\n"
       "  zn-import export.zarr --store ~/store --room back\n"
-      "  zn-import data.zarr --store ~/store --room set --group train --map dft/energy=calc.energy\n"
+      "  zn-import data.zarr --store ~/store --room set --group train --map "
+      "dft/energy=calc.energy\n"
       "  zn-import more.xyz --store ~/store --room branch --base train@12-0123456789abcdef\n\n" +
       FormatHelp() + "\n" + zn::tools::ExitCodeHelp());
   try {
@@ -135,8 +143,10 @@ int main(int argc, char** argv) {
     return zn::tools::End("zn-import", {zn::tools::Fault::kUsage, std::move(parsed).error()}, json);
   if (stream) {
     if (options.files.size() != 1)
-      return zn::tools::End("zn-import", {zn::tools::Fault::kUsage, {zn::ErrorCode::kInvalidArgument, "--stream takes one file"}},
-                            json);
+      return zn::tools::End(
+          "zn-import",
+          {zn::tools::Fault::kUsage, {zn::ErrorCode::kInvalidArgument, "--stream takes one file"}},
+          json);
     return zn::tools::StreamFile(options, sandbox ? &limits : nullptr);
   }
   if (options.context.message.empty()) {

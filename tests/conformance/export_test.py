@@ -64,6 +64,9 @@ class Exports(zn.StoreCase):
         cls.out.mkdir()
         sources = sorted(zn.DATA.glob("*.xyz")) + sorted(zn.DATA.glob("*.h5"))
         sources += [zn.SHARED / name for name in sorted(zn.expected_files()) if not name.startswith("bad/")]
+        for name in ("rounded.h5", "rounded_and_edited.h5"):  # one with an even number, one with an odd one
+            sources.append(Path(cls.folder.name) / name)
+            view.write_rounded(sources[-1])
         cls.rooms, cls.commits = {}, {}
         for number, path in enumerate(sources):
             code, _ = zn.import_file(cls.store, f"r{number}", path)
@@ -104,6 +107,12 @@ class Exports(zn.StoreCase):
 
     def test_rooms(self):
         self.assertGreaterEqual(len(self.rooms), 34 if zn.expected_files() else 4)
+
+    def test_rounded_values_are_among_them(self):
+        """Every test here reads rooms whose chunks are in a codec that no other program has."""
+        rooms = [room for room, path in self.rooms.items() if path.name.startswith("rounded")]
+        self.assertEqual([view.is_rounded(self.server, room) for room in rooms], [True, True])
+        self.assertEqual(sum(room in self.commits for room in rooms), 1)
 
     # ---- Zarr --------------------------------------------------------------------------------
 

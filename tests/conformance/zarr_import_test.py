@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import tempfile
 import unittest
 import zipfile
@@ -16,6 +17,7 @@ import zarr
 from numcodecs import Blosc, Delta, FixedScaleOffset, GZip, LZ4, Shuffle, VLenUTF8, Zlib, Zstd
 
 from support import zarr3, zn
+from zarr_view_test import NODE, needs_node, write_rounded
 
 FRAMES = 11
 # A pack that is being written is mapped to its full 1 GiB.
@@ -234,6 +236,51 @@ class Version3(ZarrCase):
         self.assertIn("zero_d", output)
 
 
+    def test_in_a_zip_archive(self):
+        """Shards too, of which parts are read: from members that are stored, and from deflated ones."""
+        path = self.folder / "a.zarr"
+        zarr3.write_group(path)
+        array = values("f4", (16, 30, 3))
+        gzip = [zarr3.LITTLE, {"name": "gzip", "configuration": {"level": 3}}]
+        zarr3.write_array(path / "positions", array, (8, 30, 3), [zarr3.sharding((2, 30, 3), gzip)])
+        zarr3.write_array(path / "energy", values("f8", (16,)), (5,), gzip)
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            with self.subTest(method=method):
+                packed = self.folder / f"{method}.zip"
+                with zipfile.ZipFile(packed, "w", method) as archive:
+                    for file in path.rglob("*"):
+                        archive.write(file, file.relative_to(path))
+                _, rows = self.room_of(packed)
+                self.equal(rows["arrays.positions"], array, "positions")
+                self.equal(rows["calc.energy"], values("f8", (16,)), "energy")
+
+    @needs_node
+    def test_written_by_zarrita(self):
+        path, jobs, shape = self.folder / "a.zarr", [], (FRAMES, 6, 3)
+        little = {"name": "bytes", "configuration": {"endian": "little"}}
+
+        def add(name, dtype="float32", chunks=(4, 6, 2), **more):
+            jobs.append(dict(name=f"info.{name}", dtype=dtype, shape=shape, chunks=chunks, **more))
+        add("as_it_likes")  # no codecs, and null as fill value
+        add("dots", separator=".")
+        for dtype in ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"):
+            add(f"big.{dtype}", dtype, codecs=[{"name": "bytes", "configuration": {"endian": "big"}}])
+        add("transposed", codecs=[{"name": "transpose", "configuration": {"order": [2, 0, 1]}}, little])
+        for codec in ({"name": "zstd", "configuration": {"level": 5, "checksum": False}},
+                      {"name": "numcodecs.lz4", "configuration": {"acceleration": 1}},
+                      *({"name": "blosc", "configuration": {"cname": cname, "clevel": 5, "shuffle": "shuffle", "typesize": 4, "blocksize": 0}}
+                        for cname in ("lz4", "zstd", "blosclz"))):
+            add(f"{codec['name']}.{codec['configuration'].get('cname', '')}", codecs=[little, codec])
+        (self.folder / "jobs.json").write_text(json.dumps(jobs))
+        done = subprocess.run(["node", NODE / "write_zarr.mjs", path, self.folder / "jobs.json"], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:])
+        _, rows = self.room_of(path)
+        self.assertEqual(set(rows), {job["name"] for job in jobs})
+        for job in jobs:
+            self.equal(rows[job["name"]], (np.arange(FRAMES * 18) % 97).astype(job["dtype"]).reshape(shape), job["name"])
+
+
 class Hierarchies(ZarrCase):
     def test_znstore_own(self):
         """As the server's view and zn-export lay a room out."""
@@ -424,18 +471,42 @@ class StoredAsTheyAre(ZarrCase):
         self.equal(rows["arrays.positions"], array, "positions")
         self.assertNotIn(file_name(path / "positions/0.0.0"), chunk_names(self.store))
 
-    @unittest.skipUnless((zn.BIN / "zn-export").exists(), "zn-export is not built: the round trip is not tested")
+    def import_(self, name, path, *options):
+        store = self.folder / name
+        code, output = zn.import_file(store, "r", path, options=options, **LIMIT)
+        self.assertEqual(code, 0, output)
+        return store
+
+    def export(self, store, name, version):
+        out = self.folder / name
+        code, output = zn.run([zn.BIN / "zn-export", out, "--store", store, "--room", "r", "--zarr", version])
+        self.assertEqual(code, 0, output)
+        return out
+
+    def files(self, folder):
+        """Name -> sha256 of every chunk of an exported hierarchy."""
+        return {str(p.relative_to(folder)): file_name(p) for p in folder.glob("*/*") if p.name[0].isdigit()}
+
     def test_round_trip_gives_the_same_names(self):
         for version in (2, 3):
             with self.subTest(version=version):
-                source = self.folder / f"source{version}"
-                code, output = zn.import_file(source, "r", zn.DATA / "molecules.xyz", **LIMIT)
-                self.assertEqual(code, 0, output)
-                exported = self.folder / f"exported{version}.zarr"
-                code, output = zn.run([zn.BIN / "zn-export", exported, "--store", source, "--room", "r", "--zarr", version])
-                self.assertEqual(code, 0, output)
-                self.room_of(exported)
-                self.assertEqual(chunk_names(self.store), chunk_names(source))
+                source = self.import_(f"source{version}", zn.DATA / "molecules.xyz", "--codec", "default")
+                again = self.import_(f"again{version}", self.export(source, f"exported{version}.zarr", version))
+                self.assertEqual(chunk_names(again), chunk_names(source))
+
+    def test_round_trip_of_rounded_values(self):
+        """A codec of our own does not leave: what is exported is what an import without it would have stored."""
+        path = self.folder / "rounded.h5"
+        write_rounded(path, frames=1100)  # two whole chunks and a part
+        plain, rounded = self.import_("plain", path, "--codec", "default"), self.import_("rounded", path)
+        self.assertNotEqual(chunk_names(rounded), chunk_names(plain))
+        packed = [sum(p.stat().st_size for p in store.glob("packs/*.pack")) for store in (rounded, plain)]
+        self.assertLess(packed[0], 0.8 * packed[1])
+        from_plain, from_rounded = self.export(plain, "plain.zarr", 3), self.export(rounded, "rounded.zarr", 3)
+        self.assertEqual(self.files(from_rounded), self.files(from_plain))
+        again = self.import_("again", from_rounded)
+        self.assertEqual(chunk_names(again), chunk_names(plain))
+        self.assertEqual(self.files(self.export(again, "again.zarr", 3)), self.files(from_rounded))
 
 
 class Damaged(ZarrCase):

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import ase.io
 import fsspec
+import h5py
 import numpy as np
 import xarray
 import zarr
@@ -74,6 +75,32 @@ def read_with_zarrita(case, jobs, out):
         yield arrays
 
 
+def write_rounded(path, frames=45, atoms=70):
+    """A trajectory as one of XTC: positions are multiples of 0.001 nm, in the arithmetic of those who read XTC; velocities are not rounded."""
+    rng = np.random.default_rng(1)
+    numbers = rng.integers(0, 3000, (atoms, 3)) + np.cumsum(rng.integers(-30, 31, (frames, atoms, 3)), axis=0)
+    positions = numbers.astype("f4") * np.float32(0.001)
+    positions[3, 5] = (np.inf, -0.0, 0.0123456)
+    with h5py.File(path, "w") as file:
+        file.create_group("h5md").attrs["version"] = [1, 1]
+        for name, values, unit in (("position", positions, "nm"),
+                                   ("velocity", rng.normal(0, 1, positions.shape).astype("f4"), "nm ps-1")):
+            element = file.create_group(f"particles/all/{name}")
+            element["step"] = np.arange(frames)
+            element["value"] = values
+            element["value"].attrs["unit"] = unit
+        file["particles/all/species"] = rng.integers(1, 9, atoms)
+        box = file.create_group("particles/all/box")
+        box.attrs["dimension"] = 3
+        box.attrs["boundary"] = np.array([b"none"] * 3)
+
+
+def is_rounded(server, room, field="arrays.positions"):
+    """Whether its chunks are in the one codec that is not Zarr's."""
+    description = next(f for f in server.fields(room) if f["name"] == field)
+    return any(codec["name"] == "zn.rounded" for grid in description["grids"] for codec in grid["codecs"])
+
+
 def is_fill(values):
     if values.dtype.kind in "fc":
         return bool(np.isnan(values).all())
@@ -87,6 +114,10 @@ class ZarrView(zn.StoreCase):
         cls.rooms = {}  # name -> [(what, commit)]
         sources = [(zn.SHARED / name, group) for name, group in files()]
         sources += [(path, None) for path in sorted(zn.DATA.glob("*.xyz")) + [zn.DATA / "slab.h5"]]
+        rounded = Path(cls.folder.name) / "rounded.h5"
+        write_rounded(rounded)
+        # With chunks of 8 frames, and with all frames in one.
+        sources += [(rounded, None), (rounded, None)]
         for number, (path, group) in enumerate(sources):
             room = f"r{number}-{path.stem[:40]}".replace(" ", "_") + (f"-{group}" if group else "")
             # Chunks of a few frames, so that many are whole and many are not.
@@ -167,6 +198,15 @@ class ZarrView(zn.StoreCase):
 
     def url(self, room, commit, sharded=False):
         return f"{self.base}/{'zarr-sharded' if sharded else 'zarr'}/{room}" + (f"@{commit}" if commit else "")
+
+    def test_rounded_values_are_among_them(self):
+        """Chunks in a codec that Zarr readers do not have, which views give in one that they have."""
+        rooms = [room for room in self.rooms if "-rounded" in room]
+        self.assertEqual([is_rounded(self.server, room) for room in rooms], [True, True])
+        self.assertFalse(is_rounded(self.server, rooms[0], "arrays.velocities"))
+        for room in rooms:
+            codecs = json.loads(self.server.get(f"/zarr/{room}/arrays.positions/zarr.json").body)["codecs"]
+            self.assertEqual([codec["name"] for codec in codecs], ["bytes", "blosc"])
 
     def test_zarr_python_reads_every_room_consolidated(self):
         def check(room, commit):

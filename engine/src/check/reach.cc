@@ -371,7 +371,8 @@ void Reach::Decode(const DecodeJob& job) {
 
 void Reach::FindAffected(const Rooms& rooms) {
   if (!run_.findings.any_record()) return;
-  for (const auto& [incarnation, ref] : rooms) {
+  for (const auto& [incarnation, room] : rooms) {
+    const auto& ref = room;  // clang 14 lets lambdas see no structured bindings
     if (!ref.commit) continue;
     const auto state = internal::LoadState(run_.image, pipelines_, ref.commit);
     if (!state) continue;  // told already: its commit, root or a node is what is damaged

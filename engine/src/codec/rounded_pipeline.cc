@@ -7,20 +7,18 @@
 #include <cstring>
 #include <optional>
 
-#include "base/bytes.h"
 #include "base/copy.h"
-#include "codec/bit_packing.h"
 #include "codec/bytes_codec.h"
 #include "codec/codec_config.h"
 #include "codec/codecs.h"
+#include "codec/packed_rows.h"
 #include "codec/pipelines.h"
+#include "codec/rounded_layout.h"
 #include "codec/rounding.h"
 
 namespace zn {
 namespace {
 
-constexpr uint8_t kPlain = 0, kRounded = 1;
-constexpr size_t kHeaderSize = 32;
 // Rows of a group: enough that the first, which is stored as it is, weighs little; with small rows
 // as many as make a few thousand values.
 constexpr int kMinGroupBits = 3, kMaxGroupBits = 6;
@@ -30,18 +28,8 @@ constexpr size_t kExceptionShare = 64;
 // Offsets have 32 bits.
 constexpr size_t kMostBytes = size_t{1} << 30;
 
-Error Corrupt(const std::string& what) { return {ErrorCode::kCorrupt, "zn.rounded: " + what}; }
-
-/// Differences of either sign as small unsigned numbers, so that the high bits are zeros.
-template <class Int>
-auto ZigZag(Int value) {
-  using U = std::make_unsigned_t<Int>;
-  return static_cast<U>((static_cast<U>(value) << 1) ^
-                        static_cast<U>(value >> (8 * sizeof(Int) - 1)));
-}
-template <class U>
-U UnZigZag(U code) {
-  return (code >> 1) ^ (U{0} - (code & 1));
+Error Corrupt(const char* what) {
+  return {ErrorCode::kCorrupt, std::string("zn.rounded: ") + what};
 }
 
 template <class T>
@@ -55,149 +43,13 @@ void StoreAt(std::byte* p, size_t i, T value) {
   std::memcpy(p + i * sizeof(T), &value, sizeof value);
 }
 
-/// What stands before the numbers, or before blosc's buffer.
-struct Header {
-  uint8_t kind = kPlain;
-  Rounding rounding;
-  uint8_t group_bits = 0;
-  bool differences = false;
-  uint32_t exceptions = 0;
-  std::span<const std::byte> offsets, indices, values, content;
-
-  size_t Groups(int64_t rows) const {
-    return (static_cast<size_t>(rows) + (size_t{1} << group_bits) - 1) >> group_bits;
-  }
-};
-
-Result<Header> ReadHeader(std::span<const std::byte> encoded, size_t item_size,
-                          const Shape& shape) {
-  Header header;
-  ByteReader in(encoded);
-  header.kind = in.Get<uint8_t>();
-  const auto first = in.Get<uint8_t>(), then = in.Get<uint8_t>();
-  header.group_bits = in.Get<uint8_t>();
-  header.exceptions = in.Get<uint32_t>();
-  header.rounding.a = in.Get<double>();
-  header.rounding.b = in.Get<double>();
-  header.differences = in.Get<uint64_t>() != 0;
-  if (!in.ok()) return Corrupt("shorter than its header");
-  if (header.kind == kPlain) {
-    header.content = encoded.subspan(kHeaderSize);
-    return header;
-  }
-  if (header.kind != kRounded || first > 3 || then > 2 || header.group_bits > 31 ||
-      shape.rank() == 0)
-    return Corrupt("an unknown layout");
-  header.rounding.first = static_cast<Rounding::First>(first);
-  header.rounding.then = static_cast<Rounding::Then>(then);
-  // Products of lengths claimed stay far from overflow: each is checked against what is left first.
-  const size_t groups = header.Groups(shape[0]);
-  if (groups > in.remaining() / sizeof(uint32_t)) return Corrupt("shorter than its offsets");
-  header.offsets = in.GetBytes(groups * sizeof(uint32_t));
-  if (header.exceptions > in.remaining() / (sizeof(uint32_t) + item_size))
-    return Corrupt("shorter than its exceptions");
-  header.indices = in.GetBytes(header.exceptions * sizeof(uint32_t));
-  header.values = in.GetBytes(header.exceptions * item_size);
-  header.content = in.GetBytes(in.remaining());
-  return header;
-}
-
-void WriteHeader(const Header& header, std::span<std::byte, kHeaderSize> out) {
-  std::fill(out.begin(), out.end(), std::byte{});
-  out[0] = std::byte{header.kind};
-  out[1] = static_cast<std::byte>(header.rounding.first);
-  out[2] = static_cast<std::byte>(header.rounding.then);
-  out[3] = std::byte{header.group_bits};
-  std::memcpy(out.data() + 4, &header.exceptions, sizeof header.exceptions);
-  std::memcpy(out.data() + 8, &header.rounding.a, sizeof header.rounding.a);
-  std::memcpy(out.data() + 16, &header.rounding.b, sizeof header.rounding.b);
-  out[24] = std::byte{header.differences};
-}
-
-/// Packs numbers one after the other.
-template <class U>
-class PackedWriter {
- public:
-  /// REQUIRES: room for all blocks at `out`.
-  explicit PackedWriter(std::byte* out) : begin_(out), at_(out) {}
-
-  /// ZigZag(own - before) of a row; `before` may be nullptr for zeros.
-  template <class Int>
-  void PutRow(const Int* own, const Int* before, size_t row) {
-    for (size_t i = 0; i < row;) {
-      const size_t take = std::min(row - i, kPackedBlock - staged_);
-      U* const to = stage_ + staged_;
-      if (before == nullptr)
-        for (size_t j = 0; j < take; ++j) to[j] = ZigZag(own[i + j]);
-      else
-        for (size_t j = 0; j < take; ++j)
-          to[j] =
-              ZigZag(static_cast<Int>(static_cast<U>(own[i + j]) - static_cast<U>(before[i + j])));
-      i += take;
-      staged_ += take;
-      if (staged_ == kPackedBlock) Flush();
-    }
-  }
-  /// The next number begins a block.
-  void EndGroup() {
-    if (staged_ == 0) return;
-    std::fill(stage_ + staged_, stage_ + kPackedBlock, U{0});
-    Flush();
-  }
-  size_t size() const { return static_cast<size_t>(at_ - begin_); }
-
- private:
-  void Flush() {
-    at_ += PackBlock(stage_, at_);
-    staged_ = 0;
-  }
-
-  std::byte* const begin_;
-  std::byte* at_;
-  U stage_[kPackedBlock];
-  size_t staged_ = 0;
-};
-
-/// Gives back what PackedWriter was given, from the begin of a group on.
-template <class U>
-class PackedReader {
- public:
-  explicit PackedReader(std::span<const std::byte> in) : in_(in) {}
-
-  /// Adds a row of differences to `own`, or replaces it. False when the bytes end before.
-  template <class Int>
-  bool TakeRow(Int* own, size_t row, bool add) {
-    for (size_t i = 0; i < row;) {
-      if (used_ == kPackedBlock) {
-        const size_t size = UnpackBlock(in_, stage_);
-        if (size == 0) return false;
-        in_ = in_.subspan(size);
-        used_ = 0;
-      }
-      const size_t take = std::min(row - i, kPackedBlock - used_);
-      const U* const from = stage_ + used_;
-      if (add)
-        for (size_t j = 0; j < take; ++j)
-          own[i + j] = static_cast<Int>(static_cast<U>(own[i + j]) + UnZigZag(from[j]));
-      else
-        for (size_t j = 0; j < take; ++j) own[i + j] = static_cast<Int>(UnZigZag(from[j]));
-      i += take;
-      used_ += take;
-    }
-    return true;
-  }
-
- private:
-  std::span<const std::byte> in_;
-  U stage_[kPackedBlock];
-  size_t used_ = kPackedBlock;
-};
-
 template <class T>
 class RoundedPipeline final : public CodecPipeline {
   using Int = RoundedInt<T>;
   using UInt = std::make_unsigned_t<Int>;
   using Bits = UInt;
+  using Header = RoundedHeader;
+  using Kind = RoundedHeader::Kind;
 
  public:
   explicit RoundedPipeline(std::unique_ptr<const BytesCodec> plain) : plain_(std::move(plain)) {}
@@ -215,9 +67,12 @@ class RoundedPipeline final : public CodecPipeline {
   Result<> Decode(std::span<const std::byte> encoded, const Shape& shape,
                   std::span<std::byte> out) const override {
     ZN_RETURN_IF_ERROR(CheckArraySize(shape, kDType, out.size()));
-    ZN_ASSIGN_OR_RETURN(const Header header, ReadHeader(encoded, sizeof(T), shape));
-    if (header.kind == kPlain) return plain_->DecodeInto(header.content, out);
-    return DecodeNumbers(header, 0, shape[0], out);
+    SpanSource source(encoded);
+    ZN_ASSIGN_OR_RETURN(const Header header, ReadRoundedHeader(source));
+    if (header.kind == Kind::kPlain) return plain_->DecodeInto(encoded.subspan(Header::kSize), out);
+    if (shape.rank() == 0) return Corrupt("numbers without rows");
+    if (out.empty()) return {};
+    return DecodeNumbers(source, header, shape[0], 0, shape[0], out);
   }
 
   using CodecPipeline::DecodeRows;
@@ -228,16 +83,16 @@ class RoundedPipeline final : public CodecPipeline {
     Shape rows = shape;
     rows[0] = count;
     ZN_RETURN_IF_ERROR(CheckArraySize(rows, kDType, out.size()));
-    ZN_ASSIGN_OR_RETURN(const auto encoded, source.Fetch(0, source.size()));
-    ZN_ASSIGN_OR_RETURN(const Header header, ReadHeader(encoded, sizeof(T), shape));
+    ZN_ASSIGN_OR_RETURN(const Header header, ReadRoundedHeader(source));
     if (out.empty()) return {};
-    if (header.kind == kRounded) return DecodeNumbers(header, first, count, out);
+    if (header.kind == Kind::kRounded)
+      return DecodeNumbers(source, header, shape[0], first, count, out);
     int64_t size = shape.Elements();
     if (size < 0 || __builtin_mul_overflow(size, static_cast<int64_t>(sizeof(T)), &size))
       return Error{ErrorCode::kTooLarge,
                    "the size of a chunk of " + shape.ToString() + " overflows"};
     const size_t row_bytes = out.size() / static_cast<size_t>(count);
-    SpanSource content(header.content);
+    TailSource content(source, Header::kSize);
     return plain_->DecodeRange(content, static_cast<size_t>(size),
                                static_cast<size_t>(first) * row_bytes, out);
   }
@@ -281,11 +136,11 @@ class RoundedPipeline final : public CodecPipeline {
 
   static std::vector<std::byte> Join(const Header& header,
                                      std::initializer_list<std::span<const std::byte>> parts) {
-    size_t size = kHeaderSize;
+    size_t size = Header::kSize;
     for (const auto part : parts) size += part.size();
     std::vector<std::byte> encoded(size);
-    WriteHeader(header, std::span<std::byte, kHeaderSize>(encoded.data(), kHeaderSize));
-    std::byte* at = encoded.data() + kHeaderSize;
+    WriteRoundedHeader(header, std::span<std::byte, Header::kSize>(encoded.data(), Header::kSize));
+    std::byte* at = encoded.data() + Header::kSize;
     for (const auto part : parts) {
       CopyBytes(at, part.data(), part.size());
       at += part.size();
@@ -370,7 +225,7 @@ class RoundedPipeline final : public CodecPipeline {
     const int64_t rows = shape[0];
     const size_t row = elements / static_cast<size_t>(rows);
     Header header;
-    header.kind = kRounded;
+    header.kind = Kind::kRounded;
     header.rounding = *rounding;
     header.differences = ChooseDifferences(*rounding, raw, rows, row);
     const int small = static_cast<int>(std::bit_width(kGroupValues / row)) - 1;
@@ -386,7 +241,7 @@ class RoundedPipeline final : public CodecPipeline {
     std::vector<uint32_t> offsets;
     Exceptions exceptions;
     for (int64_t r = 0; r < rows; ++r) {
-      const bool first = (r & ((int64_t{1} << header.group_bits) - 1)) == 0;
+      const bool first = (r & header.row_mask()) == 0;
       if (first) {
         writer.EndGroup();
         offsets.push_back(static_cast<uint32_t>(writer.size()));
@@ -413,21 +268,21 @@ class RoundedPipeline final : public CodecPipeline {
 
   // ---- decoding ----
 
-  static Result<> DecodeNumbers(const Header& header, int64_t first, int64_t count,
-                                std::span<std::byte> out) {
-    if (out.empty()) return {};
+  static Result<> DecodeNumbers(ByteSource& source, const Header& header, int64_t rows,
+                                int64_t first, int64_t count, std::span<std::byte> out) {
+    ZN_ASSIGN_OR_RETURN(const RoundedParts parts,
+                        FetchRoundedParts(source, header, sizeof(T), rows, first, count));
     const size_t row = out.size() / sizeof(T) / static_cast<size_t>(count);
-    const int64_t mask = (int64_t{1} << header.group_bits) - 1;
+    const int64_t mask = header.row_mask();
     Memory& memory = ThisThread();
     const Trim trim(memory);
     Int* const own = reinterpret_cast<Int*>(memory.numbers.Resize(row * sizeof(Int)).data());
     PackedReader<UInt> reader({});
     for (int64_t r = first & ~mask; r < first + count; ++r) {
       if ((r & mask) == 0) {
-        const auto offset =
-            LoadAt<uint32_t>(header.offsets.data(), static_cast<size_t>(r >> header.group_bits));
-        if (offset > header.content.size()) return Corrupt("a group lies beyond the end");
-        reader = PackedReader<UInt>(header.content.subspan(offset));
+        ZN_ASSIGN_OR_RETURN(const auto blocks,
+                            parts.Group(static_cast<size_t>(r >> header.group_bits)));
+        reader = PackedReader<UInt>(blocks);
       }
       if (!reader.TakeRow(own, row, header.differences && (r & mask) != 0))
         return Corrupt("ends too early");
@@ -435,8 +290,8 @@ class RoundedPipeline final : public CodecPipeline {
         PutValues(header.rounding, own, row,
                   out.data() + static_cast<size_t>(r - first) * row * sizeof(T));
     }
-    return PutExceptions(header, static_cast<size_t>(first) * row, static_cast<size_t>(count) * row,
-                         out);
+    return PutExceptions(header, parts, static_cast<size_t>(first) * row,
+                         static_cast<size_t>(count) * row, out);
   }
 
   static void PutValues(const Rounding& rounding, const Int* own, size_t row, std::byte* out) {
@@ -451,9 +306,9 @@ class RoundedPipeline final : public CodecPipeline {
   }
 
   /// Those within [first, first + count), of which `out` is.
-  static Result<> PutExceptions(const Header& header, size_t first, size_t count,
-                                std::span<std::byte> out) {
-    const auto index = [&](size_t i) { return LoadAt<uint32_t>(header.indices.data(), i); };
+  static Result<> PutExceptions(const Header& header, const RoundedParts& parts, size_t first,
+                                size_t count, std::span<std::byte> out) {
+    const auto index = [&](size_t i) { return LoadAt<uint32_t>(parts.indices.data(), i); };
     size_t low = 0, high = header.exceptions;
     while (low < high) {
       const size_t middle = low + (high - low) / 2;
@@ -467,7 +322,7 @@ class RoundedPipeline final : public CodecPipeline {
       if (at >= first + count) break;
       if (at < first || (low > 0 && at <= index(low - 1)))
         return Corrupt("exceptions out of order");
-      std::memcpy(out.data() + (at - first) * sizeof(T), header.values.data() + low * sizeof(T),
+      std::memcpy(out.data() + (at - first) * sizeof(T), parts.values.data() + low * sizeof(T),
                   sizeof(T));
     }
     return {};

@@ -123,6 +123,11 @@ Result<> ParseKeys(const Json& value, ZarrArrayMetadata& array) {
 /// Takes a lone sharding_indexed apart.
 Result<> ParseCodecs(const Json& codecs, ZarrArrayMetadata& array) {
   if (!codecs.is_array()) return Malformed("codecs", "is no list");
+  if (codecs.empty() && array.dtype != DType::kJson) {
+    // What zarrita writes when it is given none; the specification wants "bytes" there, and that is meant.
+    array.codecs = R"([{"name":"bytes","configuration":{"endian":"little"}}])";
+    return {};
+  }
   array.codecs = PrintJson(codecs);
   if (codecs.size() != 1 || !codecs[0].is_object() || !codecs[0].contains("name") ||
       codecs[0]["name"] != "sharding_indexed")
@@ -247,7 +252,10 @@ Result<ZarrArrayMetadata> ParseZarrArrayV3(std::string_view text) {
   ZN_ASSIGN_OR_RETURN(const Json* keys, Member(document, "chunk_key_encoding"));
   ZN_RETURN_IF_ERROR(ParseKeys(*keys, array));
   ZN_ASSIGN_OR_RETURN(const Json* fill, Member(document, "fill_value"));
-  ZN_ASSIGN_OR_RETURN(array.fill, internal::FillOfJson(*fill, array.dtype));
+  // Null is v2's, and what zarrita writes when it is given none.
+  if (!fill->is_null()) {
+    ZN_ASSIGN_OR_RETURN(array.fill, internal::FillOfJson(*fill, array.dtype));
+  }
   ZN_ASSIGN_OR_RETURN(const Json* codecs, Member(document, "codecs"));
   ZN_RETURN_IF_ERROR(ParseCodecs(*codecs, array));
   ZN_RETURN_IF_ERROR(CheckSizes(array, "chunk_grid"));

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "codec/pipeline_cache.h"
+#include "tests/engine/codec/counting_source.h"
 
 namespace zn {
 namespace {
@@ -106,25 +107,6 @@ RC_GTEST_PROP(CodecPipeline, GivesBackWhatItWasGiven, ()) {
 }
 
 // Every list with every dtype, so that none is left to luck, at sizes around blosc's blocks.
-// Notes what is fetched; nothing else may be looked at, so the rest is spoilt.
-class CountingSource final : public ByteSource {
- public:
-  explicit CountingSource(std::span<const std::byte> bytes)
-      : bytes_(bytes), shown_(bytes.size(), std::byte{0xA5}) {}
-  size_t size() const override { return bytes_.size(); }
-  Result<std::span<const std::byte>> Fetch(size_t offset, size_t count) override {
-    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(offset), count, shown_.begin() + static_cast<ptrdiff_t>(offset));
-    fetched_ += count;
-    return std::span<const std::byte>(shown_).subspan(offset, count);
-  }
-  size_t fetched() const { return fetched_; }
-
- private:
-  const std::span<const std::byte> bytes_;
-  std::vector<std::byte> shown_;
-  size_t fetched_ = 0;
-};
-
 // A row of a large chunk must neither read the whole chunk from the disk nor look at bytes that were not checked.
 TEST(CodecPipeline, RowsFetchOnlyTheirBlocks) {
   const Shape shape{256, 600};

@@ -10,6 +10,7 @@
 
 #include "codec/bit_packing.h"
 #include "codec/rounding.h"
+#include "tests/engine/codec/counting_source.h"
 #include "zn/engine/codec.h"
 
 namespace zn {
@@ -220,6 +221,27 @@ void CheckAnything() {
 }
 RC_GTEST_PROP(RoundedCodecProperty, GivesBackFloats, ()) { CheckAnything<float>(); }
 RC_GTEST_PROP(RoundedCodecProperty, GivesBackDoubles, ()) { CheckAnything<double>(); }
+
+// One frame of a chunk that lies on a disk: its group is read, not all of the chunk, and nothing is looked at that was
+// not read.
+TYPED_TEST(RoundedCodec, ARowFetchesLittle) {
+  const Shape shape{64, 200, 3};
+  auto rounded = Walk<TypeParam>(64, 600, 60, kProducers[1], 10);
+  std::mt19937_64 random(11);
+  auto plain = rounded;
+  for (TypeParam& v : plain) v = static_cast<TypeParam>(std::normal_distribution<double>(0, 10)(random));
+  rounded[31 * 600 + 5] = rounded[33 * 600] = TypeParam{1e30f};  // exceptions
+  for (const auto& values : {rounded, plain}) {
+    const auto encoded = Rounded<TypeParam>()->Encode(BytesOf(values), shape).value();
+    for (const auto [first, count] : {std::pair{0, 1}, {31, 1}, {33, 1}, {63, 1}, {30, 12}, {0, 64}}) {
+      CountingSource source(encoded);
+      std::vector<TypeParam> rows(static_cast<size_t>(count) * 600);
+      ASSERT_TRUE(Rounded<TypeParam>()->DecodeRows(source, shape, first, count, std::as_writable_bytes(std::span(rows))));
+      ASSERT_EQ(std::memcmp(rows.data(), values.data() + first * 600, rows.size() * sizeof(TypeParam)), 0) << first;
+      if (count == 1) EXPECT_LT(source.fetched() * 3, encoded.size()) << first;
+    }
+  }
+}
 
 // A damaged chunk gives an error or some values, and never reads or writes beyond its bytes (the
 // sanitizers look).

@@ -106,6 +106,18 @@ TEST(ZarrMetadataV3, IsReadAsTheSpecificationHasIt) {
   EXPECT_EQ(bits, 0x7fc00001u);
 }
 
+// zarrita 0.7 writes both where it is not told otherwise; such stores are about.
+TEST(ZarrMetadataV3, TakesNoCodecsAndNoFillValue) {
+  std::string text = V3("-3", "null");
+  const size_t begin = text.find("[{\"name\":\"bytes\"");
+  text.replace(begin, text.find("}}]", begin) + 3 - begin, "[]");
+  const auto array = ParseZarrArrayV3(text);
+  ASSERT_TRUE(array) << array.error().message;
+  EXPECT_FALSE(array->fill);
+  EXPECT_EQ(array->codecs, R"([{"name":"bytes","configuration":{"endian":"little"}}])");
+  EXPECT_SAYS(Message(ParseZarrArrayV3(text.replace(text.find("int32"), 5, "string"))), "codec");
+}
+
 TEST(ZarrMetadataV3, TakesShardsApart) {
   const std::string sharding =
       R"([{"name":"sharding_indexed","configuration":{"chunk_shape":[2,3],"codecs":["bytes"],"index_codecs":)"
@@ -139,7 +151,7 @@ TEST(ZarrMetadataV3, RefusesWhatItDoesNotUnderstand) {
   EXPECT_SAYS(says("\"default\"", "\"hashed\""), "chunk_key_encoding");
   EXPECT_SAYS(says("\"zstd\"", "\"pcodec\""), "pcodec");
   EXPECT_SAYS(says("-3", "3000000000"), "fill_value");
-  EXPECT_SAYS(says("-3", "null"), "fill_value");
+  EXPECT_SAYS(says("-3", "\"x\""), "fill_value");
   EXPECT_SAYS(says(R"(["frame",null])", R"(["frame"])"), "dimension_names");
   EXPECT_SAYS(says("\"array\"", "\"group\""), "node_type");
 }

@@ -33,4 +33,19 @@ class SpanSource final : public ByteSource {
   const std::span<const std::byte> bytes_;
 };
 
+/// What stands behind the first bytes of another source, which must outlive it.
+class TailSource final : public ByteSource {
+ public:
+  /// REQUIRES: `begin` within `source`.
+  TailSource(ByteSource& source, size_t begin) : source_(source), begin_(begin) {}
+  size_t size() const override { return source_.size() - begin_; }
+  Result<std::span<const std::byte>> Fetch(size_t offset, size_t count) override {
+    return source_.Fetch(begin_ + offset, count);
+  }
+
+ private:
+  ByteSource& source_;
+  const size_t begin_;
+};
+
 }  // namespace zn
