@@ -37,8 +37,8 @@ Examples:
   zn-server --store /data/zn --port 8080 --read-only --cache-gib 16
   zn-server token create --store /data/zn --name ann --scopes read,write,lock --days 365
       prints a token for 'Authorization: Bearer ...'
-  zn-server --store /data/zn --address 0.0.0.0 --insecure-bind --allow-host zn.example.org
-      plain HTTP for everyone who can reach the port: put a TLS proxy in front
+  zn-server --store /data/zn --address 0.0.0.0 --allow-host zn.example.org --tls-cert zn.pem --tls-key zn.key
+      HTTPS for everyone who can reach the port
 
 Environment: ZNDRAW_STORAGE_PATH stands in for --store; a flag wins.
 Exit status: 0 stopped by SIGTERM or SIGINT, 1 could not start, 2 wrong arguments.
@@ -59,6 +59,7 @@ struct Options {
   zn::server::HubOptions hub;
   zn::server::SocketOptions sockets;
   zn::server::AccessOptions access;
+  std::string tls_certificate, tls_key;  // PEM files; both or neither
 };
 
 // A connection is a descriptor: take as many as the system grants.
@@ -101,6 +102,16 @@ bool IsLoopback(const std::string& address) {
   return !error && ip.is_loopback();
 }
 
+// SIGHUP: new connections have the certificate that the files hold now.
+void ReloadTls(zn::server::TlsContext& tls) {
+  if (auto reloaded = tls.Reload(); !reloaded) {
+    LogLine(spdlog::level::err, "the new certificate is not used, the one before it stays",
+            {{"error", reloaded.error().message}, {"expires", tls.expires()}});
+    return;
+  }
+  LogLine(spdlog::level::info, "certificate reloaded", {{"expires", tls.expires()}});
+}
+
 // The store: its own, so that nobody else writes to it, or with --read-only as a reader beside whoever does.
 zn::Result<std::unique_ptr<zn::Store>> OpenStore(const Options& options) {
   zn::StoreOptions store_options;
@@ -112,6 +123,11 @@ zn::Result<std::unique_ptr<zn::Store>> OpenStore(const Options& options) {
 }
 
 int Serve(Options options) {
+  if (!options.tls_certificate.empty()) {
+    auto tls = zn::server::TlsContext::Load(options.tls_certificate, options.tls_key);
+    if (!tls) return Fail(1, tls.error().message);
+    options.http.tls = std::move(*tls);
+  }
   auto store = OpenStore(options);
   if (!store) {
     std::string message = options.store + ": " + store.error().message;
@@ -125,6 +141,7 @@ int Serve(Options options) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  if (options.http.tls) sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
@@ -155,7 +172,7 @@ int Serve(Options options) {
   if (!server) return Fail(1, server.error().message);
   service.http_stats = [&server] { return (*server)->stats(); };
   LogLine(spdlog::level::info, "serving",
-          {{"url", "http://" + options.http.address + ":" + std::to_string((*server)->port())},
+          {{"url", (options.http.tls ? "https://" : "http://") + options.http.address + ":" + std::to_string((*server)->port())},
            {"store", options.store},
            {"rooms", std::to_string((*store)->stats().rooms)}});
 
@@ -163,7 +180,8 @@ int Serve(Options options) {
   constexpr timespec kRefresh{0, 20'000'000};
   bool refresh_failed = false;
   int signal = -1;
-  while ((signal = sigtimedwait(&signals, nullptr, &kRefresh)) < 0) {
+  while ((signal = sigtimedwait(&signals, nullptr, &kRefresh)) < 0 || signal == SIGHUP) {
+    if (signal == SIGHUP) ReloadTls(*options.http.tls);
     auto refreshed = (*store)->Refresh();
     if (!refreshed && !refresh_failed)
       LogLine(spdlog::level::err, "cannot follow the store",
@@ -201,7 +219,10 @@ int main(int argc, char** argv) {
   app.add_option("--port", options.http.port, "TCP port; 0 takes a free one and logs it");
   app.add_option("--address", options.http.address, "IP address to listen on");
   app.add_flag("--insecure-bind", options.insecure_bind,
-               "Allow an --address that is not loopback: plain HTTP, no login");
+               "Allow plain HTTP on an --address that is not loopback");
+  app.add_option("--tls-cert", options.tls_certificate,
+                 "PEM file of the certificate and those that signed it: HTTPS instead of HTTP; read again on SIGHUP");
+  app.add_option("--tls-key", options.tls_key, "PEM file of its key, without a passphrase");
   app.add_flag("--read-only", options.read_only, "Take no lock, refuse every write, and serve what another process (zn-import) commits as it does");
   app.add_option("--allow-host", options.api.allowed_hosts,
                  "A further name that requests may have in Host (repeatable)");
@@ -279,9 +300,10 @@ int main(int argc, char** argv) {
   if (std::getenv("ZNDRAW_REDIS_URL"))
     return Fail(
         1, "ZNDRAW_REDIS_URL is set, but control state in Redis is not supported yet: unset it");
-  if (!IsLoopback(options.http.address) && !options.insecure_bind)
-    return Fail(2, options.http.address +
-                       " is not a loopback address: plain HTTP there needs --insecure-bind");
+  if (options.tls_certificate.empty() != options.tls_key.empty())
+    return Fail(2, "--tls-cert and --tls-key go together");
+  if (!IsLoopback(options.http.address) && !options.insecure_bind && options.tls_certificate.empty())
+    return Fail(2, options.http.address + " is not a loopback address: give --tls-cert and --tls-key, or --insecure-bind for plain HTTP");
   options.api.read_only = options.read_only;
   options.api.max_upload = static_cast<uint64_t>(options.max_upload_mib) << 20;
   options.api.upload_folder = options.http.spool_folder;

@@ -84,6 +84,7 @@ Answer<Reply> GetMetrics(const Call& call) {
             n(http.refused));
   PutMetric(out, "zn_http_timeouts_total", "counter", "Connections closed for being slow or idle.",
             n(http.timeouts));
+  PutMetric(out, "zn_tls_failures_total", "counter", "TLS handshakes that failed.", n(http.tls_failures));
   const EventHub::Stats events = call.service.events->stats();
   PutMetric(out, "zn_events_published_total", "counter", "Events published.", n(events.published));
   PutMetric(out, "zn_events_delivered_total", "counter", "Events handed to followers.",

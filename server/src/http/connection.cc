@@ -27,7 +27,32 @@ void Connection::Start() {
   const auto peer = socket_.remote_endpoint(ignored);
   local_ = !ignored && peer.address().is_loopback();
   deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+  if (worker_.options.tls) {
+    tls_ = worker_.options.tls->NewSession(socket_.native_handle());
+    state_ = State::kHandshake;
+    Handshake();
+    return;
+  }
   Read();
+}
+
+void Connection::TurnAwayAtOnce(const Problem& problem) {
+  if (worker_.options.tls) {
+    Close();
+  } else {
+    TurnAway(problem);
+  }
+}
+
+void Connection::TurnAway(const Problem& problem) {
+  Request nothing;
+  bool chunked = false;
+  const Reply reply = Reply::Of(problem, "");
+  const std::string bytes = FormatHead(nothing, reply, worker_.date, false, &chunked) + Flatten(reply.body);
+  SystemError ignored;
+  socket_.write_some(net::buffer(bytes), ignored);
+  refused_ = true;  // its request may be on the way
+  End();
 }
 
 void Connection::CheckDeadline() {
@@ -38,7 +63,7 @@ void Connection::CheckDeadline() {
 
 void Connection::StopSoon() {
   if (state_ == State::kHeld) held_->owner->OnStopping();
-  if (state_ == State::kLingering) Close();
+  if (state_ == State::kLingering || state_ == State::kHandshake) Close();
   if (state_ == State::kHead && end_ == begin_ && !blocked_ && !replying_) Close();
 }
 
@@ -48,6 +73,7 @@ void Connection::Close() {
   blocked_.reset();
   next_pieces_.clear();
   EndHeld();
+  if (tls_) tls_->Shutdown();
   SystemError ignored;
   socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
@@ -61,6 +87,7 @@ void Connection::End() {
   }
   state_ = State::kLingering;
   deadline_ms_ = worker_.now_ms + kLingerMs;
+  if (tls_) tls_->Shutdown();  // what still comes is dropped as it is, not decrypted
   SystemError ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
   Drain();
@@ -100,6 +127,10 @@ void Connection::Read() {
     }
     end_ -= begin_;
     begin_ = 0;
+  }
+  if (tls_) {
+    ReadTls(net::buffer(base + end_, capacity - end_));
+    return;
   }
   socket_.async_read_some(net::buffer(base + end_, capacity - end_),
                           [self = shared_from_this()](const SystemError& error, size_t bytes) {
@@ -304,7 +335,7 @@ bool Connection::Flush() {
   Output& out = blocked_ ? *blocked_ : worker_.scratch;
   if (out.empty()) return true;
   uint64_t sent = 0;
-  int status = out.Send(socket_.native_handle(), &sent);
+  int status = tls_ ? out.Send(*tls_, &sent) : out.Send(socket_.native_handle(), &sent);
   WorkerCounters::Add(worker_.counters.bytes_sent, sent);
   if (status == 1) {
     if (blocked_) {

@@ -19,6 +19,7 @@
 #include "http/asio.h"
 #include "http/chunked.h"
 #include "http/held.h"
+#include "http/tls.h"
 #include "http/worker.h"
 
 namespace zn::server {
@@ -29,6 +30,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ~Connection();
 
   void Start();
+  /// Instead of Start: says why and ends. With TLS the client only sees the end.
+  void TurnAwayAtOnce(const Problem& problem);
   /// Called every tick: closes when the deadline has passed.
   void CheckDeadline();
   /// The server is stopping: idle connections close now, others after their reply.
@@ -36,7 +39,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Close();
 
  private:
-  enum class State { kHead, kBody, kSpooling, kWorking, kHeld, kLingering, kClosed };
+  enum class State { kHandshake, kHead, kBody, kSpooling, kWorking, kHeld, kLingering, kClosed };
 
   void Read();
   /// Ends the connection after the last reply: when the client may still be sending, what it sends
@@ -44,6 +47,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// reply.
   void End();
   void Drain();
+  void TurnAway(const Problem& problem);
+  // TLS (connection_tls.cc).
+  void Handshake();
+  void ReadTls(net::mutable_buffer into);
   void OnRead(const SystemError& error, size_t bytes);
   void Process();
   // Bodies (connection_body.cc). Those too long for memory go to a file: nothing is read while the pool writes what came.
@@ -81,6 +88,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   Worker& worker_;
   tcp::socket socket_;
+  std::unique_ptr<TlsSession> tls_;  // null: plain
   std::list<Connection*>::iterator place_;
   State state_ = State::kHead;
   int64_t deadline_ms_ = 0;

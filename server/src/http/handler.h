@@ -26,6 +26,8 @@ class Output {
 
   /// sendmsg of what is left. 1: all sent, 0: the socket is full, -1: it is broken.
   int Send(int socket, uint64_t* sent);
+  /// The same by TLS.
+  int Send(class TlsSession& session, uint64_t* sent);
 
  private:
   struct Segment {
@@ -33,6 +35,9 @@ class Output {
     Buffer pinned;
   };
   void CloseText();
+  /// `write` takes pieces and whether more follow: how many bytes it sent, 0: full, -1: broken.
+  template <class Write>
+  int SendBy(const Write& write, uint64_t* sent);
   std::string text_;
   size_t closed_ = 0;  // text_ up to here is in segments_
   std::vector<Segment> segments_;

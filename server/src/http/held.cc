@@ -120,6 +120,16 @@ void Connection::Watch() {
 
 void Connection::OnReadable() {
   if (state_ != State::kHeld) return;
+  if (tls_) {
+    const TlsSession::Step step = tls_->Peek();
+    if (step == TlsSession::Step::kDone) return;
+    if (step == TlsSession::Step::kWantRead) {
+      Watch();
+    } else {
+      Close();
+    }
+    return;
+  }
   char byte;
   ssize_t n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n > 0) return;  // the next request already: its turn comes

@@ -2,8 +2,10 @@
 #include <sys/uio.h>
 
 #include <cerrno>
+#include <span>
 
 #include "http/handler.h"
+#include "http/tls.h"
 
 namespace zn::server {
 
@@ -27,7 +29,8 @@ void Output::Clear() {
   closed_ = next_ = offset_ = pinned_ = 0;
 }
 
-int Output::Send(int socket, uint64_t* sent) {
+template <class Write>
+int Output::SendBy(const Write& write, uint64_t* sent) {
   CloseText();
   constexpr int kMaxPieces = 64;
   while (next_ < segments_.size()) {
@@ -42,15 +45,9 @@ int Output::Send(int socket, uint64_t* sent) {
       pieces[count].iov_base = const_cast<char*>(base + skip);
       pieces[count].iov_len = segment.size - skip;
     }
-    msghdr message{};
-    message.msg_iov = pieces;
-    message.msg_iovlen = static_cast<size_t>(count);
-    bool more = next_ + static_cast<size_t>(count) < segments_.size();
-    ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-    }
+    const bool more = next_ + static_cast<size_t>(count) < segments_.size();
+    const ssize_t n = write(std::span<iovec>(pieces, static_cast<size_t>(count)), more);
+    if (n <= 0) return static_cast<int>(n);
     *sent += static_cast<uint64_t>(n);
     auto left = static_cast<size_t>(n);
     while (left > 0) {
@@ -66,6 +63,34 @@ int Output::Send(int socket, uint64_t* sent) {
     }
   }
   return 1;
+}
+
+int Output::Send(int socket, uint64_t* sent) {
+  return SendBy(
+      [socket](std::span<iovec> pieces, bool more) -> ssize_t {
+        msghdr message{};
+        message.msg_iov = pieces.data();
+        message.msg_iovlen = pieces.size();
+        for (;;) {
+          const ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
+          if (n >= 0) return n;
+          if (errno != EINTR) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+        }
+      },
+      sent);
+}
+
+int Output::Send(TlsSession& session, uint64_t* sent) {
+  return SendBy(
+      [&session](std::span<iovec> pieces, bool) -> ssize_t {
+        size_t bytes = 0;
+        switch (session.Write(pieces, &bytes)) {
+          case TlsSession::Step::kDone: return static_cast<ssize_t>(bytes);
+          case TlsSession::Step::kWantWrite: return 0;
+          default: return -1;  // kWantRead cannot be: there is no renegotiation
+        }
+      },
+      sent);
 }
 
 }  // namespace zn::server

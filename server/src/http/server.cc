@@ -19,6 +19,7 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr uint64_t kTidyTicks = 40;
+constexpr int kToldWhy = 64;  // connections above the limit at a time
 
 std::string HttpDate() {
   char text[40];
@@ -135,13 +136,17 @@ class Thread {
     SystemError ignored;
     WorkerCounters::Add(worker.counters.accepted);
     socket.non_blocking(true, ignored);
-    if (connections_->fetch_add(1) >= worker.options.max_connections) {
-      connections_->fetch_sub(1);
+    const int others = connections_->fetch_add(1);
+    if (others >= worker.options.max_connections) {
       WorkerCounters::Add(worker.counters.refused);
-      static constexpr char kBusy[] =
-          "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
-          "Connection: close\r\n\r\n";
-      socket.write_some(net::buffer(kBusy, sizeof kBusy - 1), ignored);
+      // A few are told why; to a flood that would cost more than it helps.
+      auto refused = std::make_shared<Connection>(worker, std::move(socket));
+      if (others - worker.options.max_connections < kToldWhy) {
+        refused->TurnAwayAtOnce(
+            Problem(503, "too-many-connections", "the server has as many connections as it takes"));
+      } else {
+        refused->Close();
+      }
       return;
     }
     socket.set_option(tcp::no_delay(true), ignored);
@@ -223,6 +228,7 @@ class HttpServerImpl final : public HttpServer {
       total.accepted += counters.accepted.load(std::memory_order_relaxed);
       total.refused += counters.refused.load(std::memory_order_relaxed);
       total.timeouts += counters.timeouts.load(std::memory_order_relaxed);
+      total.tls_failures += counters.tls_failures.load(std::memory_order_relaxed);
       for (size_t i = 0; i < 6; ++i)
         total.status_class[i] += counters.status_class[i].load(std::memory_order_relaxed);
     }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "http/handler.h"
+#include "http/tls.h"
 #include "zn/engine/error.h"
 
 namespace zn::server {
@@ -32,6 +33,7 @@ struct HttpOptions {
       10;  // from a request's first byte to the end of its head, and for each pause in a body
   int write_seconds = 30;  // without the client taking a byte
   int stop_seconds = 10;   // for replies in flight when stopping
+  std::shared_ptr<TlsContext> tls;  // null: plain HTTP
   /// Called after each reply when set; see AccessRecord.
   std::function<void(const struct AccessRecord&)> access_log;
 };
@@ -43,7 +45,7 @@ struct AccessRecord {
 
 struct HttpStats {
   uint64_t requests = 0, inline_replies = 0, bytes_sent = 0, connections = 0, accepted = 0,
-           refused = 0, timeouts = 0;
+           refused = 0, timeouts = 0, tls_failures = 0;
   uint64_t status_class[6] = {};  // [2]: 2xx
 };
 

@@ -21,7 +21,7 @@ class Connection;
 /// Counters of one I/O thread: written by it alone, read by anyone.
 struct WorkerCounters {
   std::atomic<uint64_t> requests{0}, inline_replies{0}, bytes_sent{0}, accepted{0}, refused{0},
-      timeouts{0};
+      timeouts{0}, tls_failures{0};
   std::array<std::atomic<uint64_t>, 6> status_class{};
   static void Add(std::atomic<uint64_t>& counter, uint64_t n = 1) {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);

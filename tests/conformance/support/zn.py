@@ -132,15 +132,16 @@ class Columns:
 
 
 class Client:
-    """One kept connection to a server; for threads of their own."""
+    """One kept connection to a server; for threads of their own. tls: the ssl.SSLContext of a server that has TLS."""
 
-    def __init__(self, port):
-        self.port, self.connection = port, None
+    def __init__(self, port, tls=None):
+        self.port, self.tls, self.connection = port, tls, None
 
     def request(self, method, path, body=None, headers=None):
         for attempt in (0, 1):  # a kept connection may have been closed for being idle
             if self.connection is None:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                kind, more = (http.client.HTTPSConnection, {"context": self.tls}) if self.tls else (http.client.HTTPConnection, {})
+                self.connection = kind("127.0.0.1", self.port, timeout=60, **more)
             try:
                 self.connection.request(method, path, body=body, headers=headers or {})
                 reply = self.connection.getresponse()
@@ -162,10 +163,10 @@ class Client:
 class Server(Client):
     """zn-server over a store, on a free port; a context manager."""
 
-    def __init__(self, store, *options, env=None):
+    def __init__(self, store, *options, env=None, tls=None):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
-            super().__init__(s.getsockname()[1])
+            super().__init__(s.getsockname()[1], tls)
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([str(BIN / "zn-server"), "--store", str(store), "--port", str(self.port),
                                          *map(str, options)], stdout=self.log, stderr=subprocess.STDOUT, env=env)
