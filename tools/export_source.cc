@@ -45,14 +45,19 @@ Result<std::vector<FieldIndex>> WantedFields(const Snapshot& snapshot, const std
 
 tl::expected<std::unique_ptr<ExportSource>, Failure> ExportSource::Open(
     const ExportOptions& options) {
-  std::unique_ptr<ExportSource> source(new ExportSource);
   StoreOptions store_options;
   store_options.read_only = true;
   store_options.threads = options.threads;
   store_options.background_maintenance = false;
   auto store = Store::Open(options.store, store_options);
   if (!store) return Fail(Fault::kStore, std::move(store).error());
-  source->store_ = std::move(*store);
+  return Over(std::move(*store), options);
+}
+
+tl::expected<std::unique_ptr<ExportSource>, Failure> ExportSource::Over(
+    std::unique_ptr<Store> store, const ExportOptions& options) {
+  std::unique_ptr<ExportSource> source(new ExportSource);
+  source->store_ = std::move(store);
   source->directory_ = source->store_->directory();
 
   const size_t at = options.room.find('@');

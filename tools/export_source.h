@@ -19,6 +19,9 @@ namespace zn::tools {
 class ExportSource {
  public:
   static tl::expected<std::unique_ptr<ExportSource>, Failure> Open(const ExportOptions& options);
+  /// Of a store that is open already; options.store is not looked at.
+  static tl::expected<std::unique_ptr<ExportSource>, Failure> Over(std::unique_ptr<Store> store,
+                                                                   const ExportOptions& options);
 
   const Snapshot& snapshot() const { return snapshot_; }
   const std::vector<FieldDescriptor>& fields() const { return snapshot_.fields(); }

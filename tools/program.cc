@@ -31,11 +31,13 @@ const std::atomic<bool>& StopOnSignals() {
   return g_stop;
 }
 
+int InterruptedExit() { return g_signal == SIGTERM ? kExitTerminated : kExitInterrupted; }
+
 int End(const char* program, const Failure& failure, bool json) {
   if (json) std::printf("%s\n", FailureJson(failure).c_str());
   std::fprintf(stderr, "%s: %s\n", program, failure.error.message.c_str());
   const int code = ExitCodeOf(failure);
-  return code == kExitInterrupted && g_signal == SIGTERM ? kExitTerminated : code;
+  return code == kExitInterrupted ? InterruptedExit() : code;
 }
 
 }  // namespace zn::tools

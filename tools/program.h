@@ -11,6 +11,9 @@ namespace zn::tools {
 /// the program at once; SIGPIPE is an error of write(2).
 const std::atomic<bool>& StopOnSignals();
 
+/// What an interrupted program ends with: 130 after SIGINT, 143 after SIGTERM.
+int InterruptedExit();
+
 /// Says what went wrong, on standard error and with `json` as a line on standard output, too.
 /// Returns the exit code.
 int End(const char* program, const Failure& failure, bool json);

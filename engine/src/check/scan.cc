@@ -66,19 +66,6 @@ void ApplyToRooms(Rooms& rooms, RecordType type, std::span<const std::byte> payl
 
 }  // namespace
 
-void RateLimit::Take(int64_t bytes) {
-  if (rate_ <= 0) return;
-  std::chrono::steady_clock::time_point until;
-  {
-    const std::lock_guard lock(mutex_);
-    next_ = std::max(next_, std::chrono::steady_clock::now()) +
-            std::chrono::nanoseconds(static_cast<int64_t>(1e9 * static_cast<double>(bytes) /
-                                                          static_cast<double>(rate_)));
-    until = next_;
-  }
-  std::this_thread::sleep_until(until);
-}
-
 bool Scan::Sampled(const Sha256& name) const {
   if (run_.options.sample_of <= 1) return true;
   uint32_t word;

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "base/rate_limit.h"
 #include "base/thread_pool.h"
 #include "check/findings.h"
 #include "check/store_image.h"
@@ -40,19 +41,6 @@ struct CheckRun {
   void Progress(std::string_view stage, int64_t done, int64_t total) const {
     if (progress) progress({stage, done, total});
   }
-};
-
-/// Holds a stream of reads to a rate. Thread-safe.
-class RateLimit {
- public:
-  explicit RateLimit(int64_t bytes_per_second)
-      : rate_(bytes_per_second), next_(std::chrono::steady_clock::now()) {}
-  void Take(int64_t bytes);
-
- private:
-  const int64_t rate_;  // 0: none
-  std::mutex mutex_;
-  std::chrono::steady_clock::time_point next_;  // guarded by mutex_
 };
 
 /// What the log says at its end: every living room's newest ref.

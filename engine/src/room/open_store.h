@@ -1,16 +1,27 @@
-// Opening a store whose log and packs are on another disk than the local one: for tests under faults.
+// Opening a store whose log and packs are elsewhere than on the local disk: in a backup, or, for tests, on one that fails.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "base/file_system.h"
+#include "pack/pack_store.h"
 #include "room/fold_policy.h"
 #include "zn/engine/store.h"
 
 namespace zn::internal {
 
-/// As Store::Open; superblock, lock and cache stay local, in `directory`. A `fold_policy` that folds often shows in short
+/// What a store is put together from.
+struct StoreSeams {
+  std::shared_ptr<FileSystem> disk;  // of log and packs; null: the local one
+  std::unique_ptr<PackStore> packs;  // null: those on the disk
+  FoldPolicy fold_policy;
+  uint64_t epoch_step = 1;  // by how much opening for writing raises the epoch
+};
+/// As Store::Open; superblock, lock and cache stay local, in `directory`.
+Result<std::unique_ptr<Store>> OpenStoreWith(StoreSeams seams, const std::string& directory, const StoreOptions& options);
+
+/// The same with another disk. A `fold_policy` that folds often shows in short
 /// tests what happens in long histories.
 Result<std::unique_ptr<Store>> OpenStoreOn(std::shared_ptr<FileSystem> disk, const std::string& directory,
                                            const StoreOptions& options,

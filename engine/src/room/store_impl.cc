@@ -40,7 +40,7 @@ class StoreImpl final : public Store {
  public:
   ~StoreImpl() override;
   static Result<std::unique_ptr<Store>> Open(const std::string& directory, const StoreOptions& options,
-                                             std::shared_ptr<FileSystem> disk, const internal::FoldPolicy& fold_policy);
+                                             internal::StoreSeams seams);
 
   std::string directory() const override { return core_->directory; }
   std::string uuid() const override { return FormatUuid(core_->superblock.uuid); }
@@ -74,7 +74,7 @@ class StoreImpl final : public Store {
                                             const StatePtr& state);
   Result<> Replay();
   void Apply(const RefRecord& ref);
-  Result<> OpenParts(const StoreOptions& options, std::shared_ptr<FileSystem> disk);
+  Result<> OpenParts(const StoreOptions& options, internal::StoreSeams seams);
 
   std::shared_ptr<StoreCore> core_;
   File lock_;
@@ -128,14 +128,14 @@ class CreatingAppender final : public BulkAppender {
 };
 
 Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, const StoreOptions& options,
-                                               std::shared_ptr<FileSystem> disk, const internal::FoldPolicy& fold_policy) {
+                                               internal::StoreSeams seams) {
   auto store = std::make_unique<StoreImpl>();
   store->core_ = std::make_shared<StoreCore>();
   StoreCore& core = *store->core_;
   core.directory = directory;
   core.read_only = options.read_only;
   core.clock = options.clock ? options.clock : SystemClock;
-  core.fold_policy = fold_policy;
+  core.fold_policy = seams.fold_policy;
   const std::string superblock_path = directory + "/superblock";
 
   if (!PathExists(superblock_path)) {
@@ -176,12 +176,13 @@ Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, con
   core.superblock = *superblock;
   if (!options.read_only && core.superblock.read_only_features != 0)
     return Error{ErrorCode::kReadOnly, directory + " was written by a later version; this one may only read it"};
-  ZN_RETURN_IF_ERROR(store->OpenParts(options, std::move(disk)));
+  ZN_RETURN_IF_ERROR(store->OpenParts(options, std::move(seams)));
   return std::unique_ptr<Store>(std::move(store));
 }
 
-Result<> StoreImpl::OpenParts(const StoreOptions& options, std::shared_ptr<FileSystem> disk) {
+Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams seams) {
   StoreCore& core = *core_;
+  const std::shared_ptr<FileSystem> disk = seams.disk ? std::move(seams.disk) : LocalFileSystem();
   core.pool = std::make_unique<ThreadPool>(options.threads);
 
   LogOptions log_options;
@@ -192,12 +193,15 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, std::shared_ptr<FileS
   log_options.read_only = options.read_only;
   ZN_ASSIGN_OR_RETURN(core.log, OpenLog(disk, log_options));
 
-  PackStoreOptions pack_options;
-  pack_options.directory = core.directory + "/packs";
-  pack_options.quarantine = log_options.quarantine;
-  pack_options.salt = core.superblock.record_salt;
-  pack_options.read_only = options.read_only;
-  ZN_ASSIGN_OR_RETURN(core.packs, OpenPackStore(disk, pack_options));
+  core.packs = std::move(seams.packs);
+  if (!core.packs) {
+    PackStoreOptions pack_options;
+    pack_options.directory = core.directory + "/packs";
+    pack_options.quarantine = log_options.quarantine;
+    pack_options.salt = core.superblock.record_salt;
+    pack_options.read_only = options.read_only;
+    ZN_ASSIGN_OR_RETURN(core.packs, OpenPackStore(disk, pack_options));
+  }
 
   ChunkCache::Options cache_options;
   cache_options.directory = core.directory + "/cache";
@@ -220,7 +224,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, std::shared_ptr<FileS
     return EncodeCheckpoint(checkpoint);
   });
   // Fences and positions given out from now on are of a new epoch, also after a crash.
-  ++core.epoch;
+  core.epoch += seams.epoch_step;
   ZN_ASSIGN_OR_RETURN(const Ticket ticket, core.log->Append([&core](const Log::AppendRecord& append) -> Result<> {
     ByteWriter epoch;
     epoch.Put(core.epoch);
@@ -488,14 +492,21 @@ Store::Stats StoreImpl::stats() const {
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const StoreOptions& options) {
-  return StoreImpl::Open(directory, options, LocalFileSystem(), {});
+  return StoreImpl::Open(directory, options, {});
 }
 
 namespace internal {
 
+Result<std::unique_ptr<Store>> OpenStoreWith(StoreSeams seams, const std::string& directory, const StoreOptions& options) {
+  return StoreImpl::Open(directory, options, std::move(seams));
+}
+
 Result<std::unique_ptr<Store>> OpenStoreOn(std::shared_ptr<FileSystem> disk, const std::string& directory,
                                            const StoreOptions& options, const internal::FoldPolicy& fold_policy) {
-  return StoreImpl::Open(directory, options, std::move(disk), fold_policy);
+  StoreSeams seams;
+  seams.disk = std::move(disk);
+  seams.fold_policy = fold_policy;
+  return StoreImpl::Open(directory, options, std::move(seams));
 }
 
 }  // namespace internal
