@@ -163,12 +163,13 @@ class Client:
 class Server(Client):
     """zn-server over a store, on a free port; a context manager."""
 
-    def __init__(self, store, *options, env=None, tls=None):
+    def __init__(self, store, *options, env=None, tls=None, program="zn-server"):
+        self.program = program
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             super().__init__(s.getsockname()[1], tls)
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([str(BIN / "zn-server"), "--store", str(store), "--port", str(self.port),
+        self.process = subprocess.Popen([str(BIN / program), "--store", str(store), "--port", str(self.port),
                                          *map(str, options)], stdout=self.log, stderr=subprocess.STDOUT, env=env)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
