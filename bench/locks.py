@@ -1,6 +1,5 @@
-"""Locks taken and released a second over HTTP, beside SET NX PX and DEL of a Redis server on the same machine.
-
-    /usr/bin/python3 bench/locks.py [seconds]
+#!/usr/bin/python3
+"""(n) Locks taken and released a second over HTTP, beside SET NX PX and DEL of a Redis server on the same machine.
 
 Both are asked by the same number of client processes over loopback, each with one kept connection and one request at a
 time, written with raw sockets so that neither client library is measured. A lock of ours is two HTTP requests (PUT with a
@@ -11,12 +10,11 @@ import json
 import multiprocessing
 import shutil
 import socket
+import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from common import free_port, import_file, process, zn_server
+import common as c
 
 CLIENTS = (1, 8, 32)
 
@@ -92,20 +90,21 @@ def rate(client, port, clients, seconds):
 
 
 def main():
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3
+    seconds = 1 if c.QUICK else 3
     if not shutil.which("redis-server"):
         sys.exit("redis-server is not installed (tools/deps names it)")
-    with tempfile.TemporaryDirectory() as folder:
-        xyz = Path(folder) / "r.xyz"
-        xyz.write_text("".join(f"1\nProperties=species:S:1:pos:R:3\nH 0 0 {i}\n" for i in range(max(CLIENTS))))
-        import_file(f"{folder}/s", "r", xyz)
-        redis_port = free_port()
-        command = ["redis-server", "--port", redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-        with zn_server(f"{folder}/s") as port, process(command, redis_port):
-            print("clients  zn-server /s  redis /s  ratio   (a lock taken and released; two round trips each)")
-            for clients in CLIENTS:
-                ours, theirs = rate(znstore, port, clients, seconds), rate(redis, redis_port, clients, seconds)
-                print(f"{clients:7d}  {ours:12.0f}  {theirs:8.0f}  {ours / theirs:5.2f}")
+    folder = c.scratch("locks")
+    xyz = folder / "r.xyz"
+    xyz.write_text("".join(f"1\nProperties=species:S:1:pos:R:3\nH 0 0 {i}\n" for i in range(max(CLIENTS))))
+    c.import_file(folder / "store", "r", xyz)
+    redis_port = c.free_port()
+    command = ["redis-server", "--port", redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
+    with c.zn_server(folder / "store") as port, c.process(command, redis_port):
+        c.header("Locks taken and released (two round trips each)", "clients", "zn-server /s", "Redis /s", "ratio")
+        for clients in CLIENTS:
+            rounds = [(rate(znstore, port, clients, seconds), rate(redis, redis_port, clients, seconds)) for _ in range(c.ROUNDS)]
+            ours, theirs = (statistics.median(r[side] for r in rounds) for side in (0, 1))
+            c.row(clients, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.2f}")
 
 
 if __name__ == "__main__":
