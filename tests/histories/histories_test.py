@@ -24,7 +24,7 @@ class Histories(unittest.TestCase):
         findings, totals = run(1, RUNS)
         self.assertEqual(findings, [], dict(totals))
         # There was something to be found.
-        for what in ("commits", "grants", "events", "reconnects", "lost", "refused", "retried", "stale tokens"):
+        for what in ("commits", "grants", "events", "reconnects", "lost", "refused", "retried", "stale tokens", "resyncs"):
             self.assertGreaterEqual(totals[what], RUNS, (what, dict(totals)))
 
     def test_kills(self):

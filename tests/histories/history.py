@@ -48,7 +48,7 @@ class World:
         self.kills.append(self.now())
         await loop.run_in_executor(None, self.server.process.wait)
         self.server.stop()
-        self.server = await loop.run_in_executor(None, lambda: Server(store, program=self.server.program))
+        self.server = await loop.run_in_executor(None, lambda: Server(store, *self.server.options, program=self.server.program))
 
 
 def columns(body):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from history import Server, play
 
-FRESH_STORE = 50  # runs of one store
+FRESH_STORE = 8  # runs of one store
 
 
 def run(first, count, program="zn-server", until=None, report=None, **options):
@@ -23,7 +23,9 @@ def run(first, count, program="zn-server", until=None, report=None, **options):
     for start in range(first, first + count, FRESH_STORE):
         with tempfile.TemporaryDirectory(prefix="zn-histories-") as folder:
             store = Path(folder) / "store"
-            server = Server(store, "--create", program=program)
+            # Every other server forgets events so soon that who comes back often has to be resynced.
+            forgetful = ["--events-kept", 8] if (start - first) // FRESH_STORE % 2 else []
+            server = Server(store, "--create", *forgetful, program=program)
             try:
                 for seed in range(start, min(start + FRESH_STORE, first + count)):
                     history, found, server = asyncio.run(play(server, store, seed, **options))

@@ -164,7 +164,7 @@ class Server(Client):
     """zn-server over a store, on a free port; a context manager."""
 
     def __init__(self, store, *options, env=None, tls=None, program="zn-server"):
-        self.program = program
+        self.options, self.program = options, program
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             super().__init__(s.getsockname()[1], tls)
