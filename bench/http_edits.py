@@ -64,7 +64,7 @@ def syncs(folder, seconds):
 
 
 def main():
-    seconds = 2 if c.QUICK else 6
+    seconds = 2 if c.QUICK else 5
     folder = c.scratch("http_edits")
     c.import_file(folder / "store", "r", c.h5md(folder / "r.h5", FRAMES, ATOMS))
     with c.zn_server(folder / "store") as port:
