@@ -31,8 +31,14 @@ Answer<Reply> PostLogin(const Call& call) {
   ZN_ASSIGN_OR_RETURN(const auto password, TextMember(body, "password"));
   if (!username || !password) return BadRequest("username and password are needed");
   if (!call.service.access) return Problem(503, "unavailable", "the server is starting");
-  ZN_ASSIGN_OR_RETURN(const std::string token, call.service.access->Login(*username, *password));
-  return Secret({{"token", token}, {"token_type", "Bearer"}, {"expires_in", call.service.access->session_seconds()}}, 200);
+  const int64_t now_ms = call.service.clock.steady_ms();
+  if (auto refused = call.service.limits.RefuseLogin(call.request().peer, now_ms)) return std::move(*refused);
+  const auto token = call.service.access->Login(*username, *password);
+  if (!token) {
+    if (token.error().status == 401) call.service.limits.LoginFailed(call.request().peer, now_ms);
+    return token.error();
+  }
+  return Secret({{"token", *token}, {"token_type", "Bearer"}, {"expires_in", call.service.access->session_seconds()}}, 200);
 }
 
 Answer<Reply> ListAllTokens(const Call& call) {

@@ -169,6 +169,15 @@ void ApiHandler::Tidy(WorkerState* state) {
   service_->zarr.Tidy();
 }
 
+std::optional<Reply> ApiHandler::Limit(const Request& request) {
+  if (!service_->limits.limited()) return std::nullopt;
+  auto refused = service_->limits.Refuse(request, service_->clock.steady_ms());
+  if (!refused) return std::nullopt;
+  Reply reply = Reply::Of(*refused, request.path);
+  reply.headers += CorsHeaders(service_->options, request);
+  return reply;
+}
+
 int ApiHandler::TryInline(const Request& request, const InlineContext& context) {
   if (int status = TryHotPath(*service_, request, context)) return status;
   return TryZarrHotPath(*service_, request, context);
@@ -183,7 +192,12 @@ Answer<Caller> ApiHandler::Admit(const Route& route, const Request& request, con
   if (sender) {
     caller = sender->caller;
   } else {
-    ZN_ASSIGN_OR_RETURN(caller, service_->access->Identify(request));
+    auto identified = service_->access->Identify(request);
+    if (!identified) {
+      if (auto refused = service_->limits.RefuseStranger(request.peer, service_->clock.steady_ms())) return std::move(*refused);
+      return std::move(identified.error());
+    }
+    caller = std::move(*identified);
   }
   if (room.empty() ? !caller.scopes.AllowSomewhere(Scope::kRead) : !caller.May(Scope::kRead, room)) {
     if (!room.empty()) return service_->NoSuchRoom(room, &caller);

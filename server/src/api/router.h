@@ -17,6 +17,8 @@ namespace zn::server {
 /// Who sends a request that comes over a connection which said so when it began (Socket.IO), not in a header.
 struct Identity {
   Caller caller;
+  std::string token;        // that it connected with; "": none
+  PeerAddress peer;
   std::string connection;  // owns what it takes: see Owner
 };
 
@@ -60,6 +62,7 @@ class ApiHandler final : public Handler {
   explicit ApiHandler(Service* service) : service_(service) {}
   std::unique_ptr<WorkerState> NewWorkerState() override;
   void Tidy(WorkerState* state) override;
+  std::optional<Reply> Limit(const Request& request) override;
   int TryInline(const Request& request, const InlineContext& context) override;
   /// Frames and uploads may be long; other bodies are small.
   uint64_t BodyLimit(const Request& request) override;

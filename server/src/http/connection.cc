@@ -26,6 +26,9 @@ void Connection::Start() {
   SystemError ignored;
   const auto peer = socket_.remote_endpoint(ignored);
   local_ = !ignored && peer.address().is_loopback();
+  if (!ignored)
+    peer_ = peer.address().is_v4() ? PeerAddress::V4(peer.address().to_v4().to_bytes())
+                                   : PeerAddress{peer.address().to_v6().to_bytes()};
   deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
   if (worker_.options.tls) {
     tls_ = worker_.options.tls->NewSession(socket_.native_handle());
@@ -185,8 +188,13 @@ void Connection::Process() {
     head_started_ = false;
     begin_ += head.size;
     request.local = local_;
+    request.peer = peer_;
     WorkerCounters::Add(worker_.counters.requests);
     keep_alive_ = request.keep_alive && !worker_.stopping;
+    if (auto refusal = worker_.handler->Limit(request)) {
+      TurnDown(unread.substr(0, head.size), std::move(*refusal));
+      return;
+    }
     if (!request.has_body()) {
       InlineContext context{worker_.state.get(), worker_.date, keep_alive_, &worker_.scratch};
       if (int status = worker_.handler->TryInline(request, context)) {
@@ -199,6 +207,7 @@ void Connection::Process() {
     }
     request_ = OwnedRequest::Copy(unread.substr(0, head.size));
     request_->request.local = local_;
+    request_->request.peer = peer_;
     if (!request_->request.has_body()) {
       Dispatch();
       return;
@@ -213,6 +222,20 @@ void Connection::Process() {
   if (begin_ == end_ && state_ == State::kHead)
     deadline_ms_ = worker_.now_ms + worker_.options.idle_seconds * 1000;
   Read();
+}
+
+// Posted, since many requests may wait in the buffer, each to be turned down.
+void Connection::TurnDown(std::string_view head, Reply refusal) {
+  request_ = OwnedRequest::Copy(head);
+  if (request_->request.has_body()) {  // which is not taken
+    refused_ = true;
+    keep_alive_ = false;
+  }
+  state_ = State::kWorking;
+  deadline_ms_ = 0;
+  auto reply = std::make_shared<Reply>(std::move(refusal));
+  PostBack(shared_from_this(), [reply](Connection& c) { c.OnReply(std::move(*reply)); });
+  if (!worker_.scratch.empty()) Flush();
 }
 
 // The reply goes out once what it tells of is durable; the pool goes on meanwhile.

@@ -60,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Spool(bool last);
   void OnSpooled(std::optional<Reply> refusal, bool last);
   void Dispatch();
+  void TurnDown(std::string_view head, Reply refusal);
   template <class Body>
   static void PostBack(std::shared_ptr<Connection> self, Body body);
   static void AwaitCommit(std::shared_ptr<Connection> self, std::shared_ptr<OwnedRequest> request,
@@ -93,6 +94,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   State state_ = State::kHead;
   int64_t deadline_ms_ = 0;
   bool local_ = false;  // the peer is on this machine
+  PeerAddress peer_;
   bool keep_alive_ = true;
   bool refused_ = false;
   bool last_queued_ = false;  // an inline reply with Connection: close is queued or sent

@@ -67,6 +67,12 @@ class Handler {
   /// On the thread of `state`, now and then: a time to let go of what was not used.
   virtual void Tidy(WorkerState* state) { (void)state; }
 
+  /// On an I/O thread, first of all: a reply that refuses the request for its client's having sent too many, or nullopt.
+  virtual std::optional<Reply> Limit(const Request& request) {
+    (void)request;
+    return std::nullopt;
+  }
+
   /// On an I/O thread: either appends the whole reply and returns its status, or returns 0 having
   /// done nothing. Must not wait for anything.
   virtual int TryInline(const Request& request, const InlineContext& context) = 0;

@@ -24,6 +24,19 @@ struct Header {
   std::string_view name, value;
 };
 
+/// An IP address; IPv4 as ::ffff:a.b.c.d.
+struct PeerAddress {
+  std::array<uint8_t, 16> bytes{};
+  static PeerAddress V4(const std::array<uint8_t, 4>& address) {
+    return {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, address[0], address[1], address[2], address[3]}};
+  }
+  bool is_v4() const {
+    for (size_t i = 0; i < 10; ++i)
+      if (bytes[i] != 0) return false;
+    return bytes[10] == 0xff && bytes[11] == 0xff;
+  }
+};
+
 struct Request {
   static constexpr size_t kMaxHeaders = 64;
 
@@ -37,7 +50,8 @@ struct Request {
   bool keep_alive = true;
   bool chunked = false;
   bool expect_continue = false;
-  bool local = false;  // the client is on this machine; set by the connection
+  bool local = false;  // the client is on this machine; set by the connection, as is
+  PeerAddress peer;
   int64_t content_length = -1;  // -1: none given
 
   // The headers this server acts on; an absent one is empty, and Find tells "empty" from "absent".

@@ -281,6 +281,9 @@ Answer<InReply> AnswerInEvent(Service& service, ApiHandler& handler, const Sende
                               const std::string& name, const json& arguments) {
   static const json kNone = json::object();
   const json& object = arguments.is_null() ? kNone : arguments;
+  const Identity& identity = sender.identity;
+  if (auto refused = service.limits.Refuse(identity.token, identity.peer, service.clock.steady_ms()))
+    return std::move(*refused);
   for (const InEvent& event : kInEvents) {
     if (event.name != name) continue;
     if (!object.is_object()) return BadRequest("the argument of " + name + " is an object");

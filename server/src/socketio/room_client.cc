@@ -35,13 +35,14 @@ class RoomClient final : public socketio::Application,
                          public Follower,
                          public std::enable_shared_from_this<RoomClient> {
  public:
-  RoomClient(RoomClientContext* context, socketio::Socket* socket, Caller caller, const json& auth)
+  RoomClient(RoomClientContext* context, socketio::Socket* socket, Caller caller, std::string token,
+             const PeerAddress& peer, const json& auth)
       : context_(*context),
         service_(*context->service),
         socket_(socket),
         loop_(socket->loop()),
         parser_(socket->parser()),
-        identity_{std::move(caller), socket->sid()},
+        identity_{std::move(caller), std::move(token), peer, socket->sid()},
         auth_(auth.is_object() ? auth : json::object()),
         resume_token_(RandomToken()) {}
 
@@ -257,7 +258,7 @@ socketio::MakeApplication RoomClients(RoomClientContext* context, const Request&
   using Made = std::variant<std::shared_ptr<socketio::Application>, socketio::ConnectError>;
   auto sent = BearerToken(request);
   const std::string token = sent && *sent ? **sent : "";
-  return [context, token, local = IsLocal(request)](
+  return [context, token, local = IsLocal(request), peer = request.peer](
              socketio::Socket* socket, const std::string& nsp, const json& auth) -> Made {
     if (nsp != "/") return socketio::ConnectError{"Invalid namespace", {}};
     std::string given = token;
@@ -267,7 +268,7 @@ socketio::MakeApplication RoomClients(RoomClientContext* context, const Request&
     if (!caller)
       return socketio::ConnectError{caller.error().detail,
                                     json::parse(caller.error().ToJson("/socket.io/"))};
-    return std::make_shared<RoomClient>(context, socket, std::move(*caller), auth);
+    return std::make_shared<RoomClient>(context, socket, std::move(*caller), std::move(given), peer, auth);
   };
 }
 
