@@ -4,22 +4,14 @@ import signal
 import threading
 import unittest
 
-from support.zn import DATA, Client, Server, StoreCase, import_file
+from support.zn import Client, RoomCase, Server
 
 
 def put(client, path, value, **headers):
-    headers = {name.replace("_", "-"): text for name, text in headers.items()}
-    return client.request("PUT", path, json.dumps({"value": value}), headers)
+    return client.ask("PUT", path, {"value": value}, **headers)
 
 
-class State(StoreCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        sample = sorted(DATA.glob("*.xyz"))[0]
-        code, text = import_file(cls.store, "r", sample)
-        assert code == 0, text
-
+class State(RoomCase):
     def test_records_have_versions_and_conflicts(self):
         with Server(self.store) as server:
             path = "/api/rooms/r/state/settings/camera/zoom"

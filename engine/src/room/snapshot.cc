@@ -149,14 +149,10 @@ Result<FrameBatch> Snapshot::ReadVersion(FrameId id, uint32_t version, std::span
   return reader.Frame(rows, all);
 }
 
-Result<Sha256> Snapshot::HashFrame(FrameId id) const {
-  const RowReader reader(*store_, *state_);
-  ZN_ASSIGN_OR_RETURN(const internal::FrameRows rows, reader.RowsOf(id));
-  std::vector<uint32_t> fields(state_->table->listed_to_all);
-  std::sort(fields.begin(), fields.end(), [&](uint32_t a, uint32_t b) {
-    return state_->table->all[a]->descriptor.name < state_->table->all[b]->descriptor.name;
-  });
-  ZN_ASSIGN_OR_RETURN(const FrameBatch frame, reader.Frame(rows, fields));
+namespace {
+
+// docs/format.md, "Frame hash". The columns come in the order of their names.
+Sha256 HashOf(const FrameBatch& frame) {
   Sha256Hasher hasher;
   ByteWriter head;
   head.Put<int64_t>(frame.n_atoms[0]);
@@ -178,6 +174,32 @@ Result<Sha256> Snapshot::HashFrame(FrameId id) const {
     hasher.Update(bytes);
   }
   return hasher.Finish();
+}
+
+// Every field that is listed, by name.
+std::vector<uint32_t> FieldsByName(const internal::RoomState& state) {
+  std::vector<uint32_t> fields(state.table->listed_to_all);
+  std::sort(fields.begin(), fields.end(), [&](uint32_t a, uint32_t b) {
+    return state.table->all[a]->descriptor.name < state.table->all[b]->descriptor.name;
+  });
+  return fields;
+}
+
+}  // namespace
+
+Result<Sha256> Snapshot::HashFrame(FrameId id) const {
+  const RowReader reader(*store_, *state_);
+  ZN_ASSIGN_OR_RETURN(const internal::FrameRows rows, reader.RowsOf(id));
+  ZN_ASSIGN_OR_RETURN(const FrameBatch frame, reader.Frame(rows, FieldsByName(*state_)));
+  return HashOf(frame);
+}
+
+Result<Sha256> Snapshot::HashVersion(FrameId id, uint32_t version) const {
+  if (id < 0 || id >= state_->next_id) return NoFrame(id);
+  const RowReader reader(*store_, *state_);
+  ZN_ASSIGN_OR_RETURN(const internal::FrameRows rows, reader.RowsAt(id, version));
+  ZN_ASSIGN_OR_RETURN(const FrameBatch frame, reader.Frame(rows, FieldsByName(*state_)));
+  return HashOf(frame);
 }
 
 Result<Snapshot::Changes> Snapshot::ChangesSince(const Snapshot& older) const {

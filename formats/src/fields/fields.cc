@@ -134,6 +134,17 @@ std::vector<std::string> NearMisses(std::string_view name, std::span<const std::
   return best;
 }
 
+std::vector<std::string> NearFields(std::string_view name, std::span<const FieldDescriptor> fields) {
+  std::vector<std::string> known;
+  for (const FieldDescriptor& field : fields) {
+    known.push_back(field.name);
+    if (const CanonicalField* canonical = FindCanonical(field.name)) {
+      for (std::string_view alias : canonical->aliases) known.emplace_back(alias);
+    }
+  }
+  return NearMisses(name, known);
+}
+
 Result<ResolvedName> ResolveName(std::string_view name, std::span<const FieldDescriptor> fields) {
   ResolvedName resolved;
   std::string_view bare = name;
@@ -159,15 +170,8 @@ Result<ResolvedName> ResolveName(std::string_view name, std::span<const FieldDes
     return Error{ErrorCode::kInvalidArgument,
                  "\"" + std::string(name) + "\" may mean several fields: ask for " + Quoted(found)};
   }
-  std::vector<std::string> known;
-  for (const FieldDescriptor& field : fields) {
-    known.push_back(field.name);
-    if (const CanonicalField* canonical = FindCanonical(field.name)) {
-      for (std::string_view alias : canonical->aliases) known.emplace_back(alias);
-    }
-  }
   std::string message = "no field \"" + std::string(name) + "\"";
-  std::vector<std::string> near = NearMisses(bare, known);
+  std::vector<std::string> near = NearFields(bare, fields);
   if (!near.empty()) message += "; did you mean " + Quoted(near) + "?";
   return Error{ErrorCode::kNotFound, std::move(message)};
 }

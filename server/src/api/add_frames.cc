@@ -163,7 +163,7 @@ Answer<Reply> PostFrames(const Call& call) {
   ZN_ASSIGN_OR_RETURN(auto before, TakeParameter(write.parameters, "before"));
   ZN_ASSIGN_OR_RETURN(const auto base_commit, CommitParameter(write.parameters, "base_commit"));
   ZN_RETURN_IF_ERROR(GuardWrite(write, {.meta = true}));
-  write.ReplyWith(201, FramesAdded);
+  write.ReplyWith(201, before ? "insert" : "append", FramesAdded);
   if (format == BodyFormat::kMsgpack || format == BodyFormat::kJson) {
     ZN_ASSIGN_OR_RETURN(auto copy, ReadCopy(body));
     if (copy) return CopyInto(write, std::move(*copy), before, base_commit);

@@ -1,5 +1,7 @@
 #include "api/default_room.h"
 
+#include "api/body_json.h"
+
 namespace zn::server {
 namespace {
 
@@ -13,9 +15,21 @@ std::string DefaultRoom(const Service& service) {
   return name && *name ? std::move(**name) : std::string(kInitial);
 }
 
-Answer<bool> SetDefaultRoom(Service& service, const std::string& room) {
-  ZN_RETURN_IF_ERROR(
-      service.store->Update([&](RecordTransaction& records) { return records.Put(kKey, room); }));
+Answer<bool> SetDefaultRoom(Service& service, const AuditSource& source) {
+  std::string before;
+  ZN_RETURN_IF_ERROR(service.store->Update([&](RecordTransaction& records) -> Result<> {
+    ZN_ASSIGN_OR_RETURN(const auto now, records.Get(kKey));
+    before = now ? *now : std::string(kInitial);
+    if (before == source.room) return {};
+    ZN_RETURN_IF_ERROR(records.Put(kKey, source.room));
+    return AuditRoom(records, source, "isDefault", Dump(before), Dump(source.room));
+  }));
+  if (before == source.room) return true;
+  const auto tell = [&](const std::string& room, bool is) {
+    service.events->PublishToBoth(room, "room:update", Dump({{"roomId", room}, {"isDefault", is}}));
+  };
+  if (service.store->OpenRoom(before)) tell(before, false);
+  tell(source.room, true);
   return true;
 }
 

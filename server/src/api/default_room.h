@@ -3,12 +3,13 @@
 
 #include <string>
 
+#include "api/audit_changes.h"
 #include "api/service.h"
 
 namespace zn::server {
 
 std::string DefaultRoom(const Service& service);
-/// Durable when it returns.
-Answer<bool> SetDefaultRoom(Service& service, const std::string& room);
+/// Makes `source`'s room the default: durable and told to followers when it returns.
+Answer<bool> SetDefaultRoom(Service& service, const AuditSource& source);
 
 }  // namespace zn::server

@@ -53,7 +53,7 @@ Answer<Reply> Travel(const Call& call, bool forward) {
   ZN_ASSIGN_OR_RETURN(const Target target, FindTarget(write, call.frame));
   ZN_RETURN_IF_ERROR(GuardWrite(write, {.frames = {&target.id, 1}}));
   ZN_ASSIGN_OR_RETURN(const Base base, FindBase(write, target, named, false));
-  write.ReplyWith(200, FrameWritten(write, target));
+  write.ReplyWith(200, forward ? "redo" : "undo", FrameWritten(write, target));
   auto info = forward ? write.room->Redo(target.id, write.context, base.version)
                       : write.room->Undo(target.id, write.context, base.version);
   if (info) return Acknowledge(write, *info);
@@ -70,7 +70,7 @@ Answer<Reply> DeleteFrame(const Call& call) {
   ZN_ASSIGN_OR_RETURN(const Target target, FindTarget(write, call.frame));
   ZN_RETURN_IF_ERROR(GuardWrite(write, {.frames = {&target.id, 1}, .meta = true}));
   ZN_ASSIGN_OR_RETURN(const Base base, FindBase(write, target, {}));
-  write.ReplyWith(200, FramesRemoved);
+  write.ReplyWith(200, "delete", FramesRemoved);
   auto info = write.room->Delete({&target.id, 1}, write.context, {}, {&base.version, 1});
   if (!info) return FrameError(write, info.error(), target.id, base.if_match);
   return Acknowledge(write, *info);
@@ -89,7 +89,7 @@ Answer<Reply> DeleteFrames(const Call& call) {
     has_meta = write.guard->holds();
   }
   ZN_RETURN_IF_ERROR(GuardWrite(write, {.frames = ids, .meta = true}));
-  write.ReplyWith(200, FramesRemoved);
+  write.ReplyWith(200, "delete", FramesRemoved);
   if (!base_commit && !has_meta)
     return Problem(428, "precondition-required",
                    "deleting by indices needs base_commit, or the lock trajectory:meta: indices mean other frames after others' inserts");
@@ -119,7 +119,7 @@ Answer<Reply> RestoreRoom(const Call& call) {
   ZN_ASSIGN_OR_RETURN(const auto base_commit, CommitParameter(members, "base_commit"));
   if (!commit) return BadRequest("commit: say which commit becomes the newest");
   ZN_RETURN_IF_ERROR(GuardWrite(write, {.meta = true, .all_frames = true}));
-  write.ReplyWith(200, RoomRestored);
+  write.ReplyWith(200, "restore", RoomRestored);
   auto info = write.room->Restore(*commit, write.context, base_commit);
   if (!info) {
     if (auto refused = RefusedByLock(write, info.error())) return std::move(*refused);

@@ -129,7 +129,7 @@ Answer<Reply> GetFramesChanges(const Call& call) {
     return BadRequest("since: name the commit to compare with (frames/changes?since=<commit>)");
   ZN_ASSIGN_OR_RETURN(auto at, TakeParameter(parameters, "at"));
   ZN_ASSIGN_OR_RETURN(Snapshot newer, SnapshotAt(*room, at.value_or("")));
-  ZN_ASSIGN_OR_RETURN(Snapshot older, SnapshotAt(*room, *since));
+  ZN_ASSIGN_OR_RETURN(Snapshot older, SnapshotAt(*room, *since, "since"));
   ZN_ASSIGN_OR_RETURN(Snapshot::Changes changes, newer.ChangesSince(older));
 
   json frames = json::array();
@@ -195,12 +195,14 @@ Answer<Reply> GetFrameVersions(const Call& call) {
   const bool more = versions.size() > page.limit;
   if (more) versions.resize(page.limit);
   json list = json::array();
+  constexpr int kMaxHashed = 100;  // older versions that are read for one reply
+  int hashed = 0;
   for (const FrameVersion& version : versions) {
     json hash;
     std::optional<Sha256> known =
         call.service.hashes.Find(snapshot.incarnation(), id, version.version);
-    if (!known && version.version == newest) {
-      ZN_ASSIGN_OR_RETURN(known, call.service.FrameHash(snapshot, id, newest));
+    if (!known && (version.version == newest || hashed++ < kMaxHashed)) {
+      ZN_ASSIGN_OR_RETURN(known, call.service.FrameHash(snapshot, id, version.version));
     }
     if (known) hash = HashText(*known);
     list.push_back({{"version", version.version},

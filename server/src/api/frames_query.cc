@@ -152,14 +152,14 @@ Answer<Format> NegotiateFormat(std::string_view accept) {
       .With("candidates", types);
 }
 
-Answer<Snapshot> SnapshotAt(const Room& room, std::string_view at) {
+Answer<Snapshot> SnapshotAt(const Room& room, std::string_view at, std::string_view name) {
   if (at.empty()) {
     auto head = room.HeadOrError();
     if (!head) return head.error();
     return std::move(*head);
   }
   auto commit = CommitId::Parse(at);
-  if (!commit) return BadRequest("at: " + commit.error().message);
+  if (!commit) return BadRequest(std::string(name) + ": " + commit.error().message);
   auto snapshot = room.At(*commit);
   if (!snapshot) return snapshot.error();
   return std::move(*snapshot);
@@ -198,10 +198,14 @@ Answer<std::vector<FieldRequest>> ResolveFields(const Snapshot& snapshot,
     auto resolved = formats::ResolveName(name, known);
     if (!resolved) {
       if (name == "n_atoms") return FieldRequest{-1, name, false};
-      return resolved.error();
+      Problem problem(resolved.error());
+      if (problem.status != 404) return problem;
+      return std::move(problem).With("candidates", formats::NearFields(name, known));
     }
     auto index = snapshot.FindField(resolved->field);
-    if (!index) return NotFound("the room has no field '" + resolved->field + "'");
+    if (!index)
+      return NotFound("the room has no field '" + resolved->field + "'")
+          .With("candidates", formats::NearFields(resolved->field, known));
     return FieldRequest{*index, resolved->field, resolved->as_symbols};
   };
   for (const std::string& name : names) {

@@ -61,7 +61,7 @@ Answer<FramesQuery> ParseFramesQuery(const Service& service, std::shared_ptr<Roo
                                      std::string_view accept);
 
 /// The snapshot that `at=` names; the newest when it is empty.
-Answer<Snapshot> SnapshotAt(const Room& room, std::string_view at);
+Answer<Snapshot> SnapshotAt(const Room& room, std::string_view at, std::string_view name = "at");
 /// The position that "7", "-1" or "id:42" names.
 Answer<int64_t> FramePosition(const Snapshot& snapshot, std::string_view frame);
 

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "api/audit_changes.h"
 #include "api/body_json.h"
 #include "api/jobs.h"
 #include "api/multipart.h"
@@ -100,6 +101,10 @@ Answer<Reply> PostImport(const Call& call) {
   } else if (base) {
     ZN_RETURN_IF_ERROR(call.service.FindRoom(base->substr(0, base->find('@')), &call.caller));
   }
+  const AuditSource source = SourceOf(call);
+  request.context.also = [source](RecordTransaction& records, const CommitInfo& draft) {
+    return AuditFrames(records, source, "import", draft);
+  };
   if (auto room = call.service.store->OpenRoom(call.room)) {
     ZN_ASSIGN_OR_RETURN(const std::string token, LockToken(call, parameters));
     ZN_ASSIGN_OR_RETURN(const bool force, Force(call, parameters));
@@ -107,8 +112,9 @@ Answer<Reply> PostImport(const Call& call) {
     const RoomKey key{(*room)->info().incarnation, call.room};
     std::shared_ptr<WriteGuard> guard;
     ZN_ASSIGN_OR_RETURN(guard, call.service.control->Guard(key, {.meta = true}, token, force));
-    request.context.also = [guard](RecordTransaction& records, const CommitInfo& draft) {
-      return guard->Commit(records, draft);
+    request.context.also = [guard, source](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+      ZN_RETURN_IF_ERROR(guard->Commit(records, draft));
+      return AuditFrames(records, source, "import", draft);
     };
   }
   ZN_ASSIGN_OR_RETURN(request.file, UploadedFile(call));

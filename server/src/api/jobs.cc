@@ -157,6 +157,7 @@ void Jobs::Change(const std::string& id, bool progress, const std::function<void
 void Jobs::Run() {
   for (;;) {
     std::pair<std::string, ImportRequest> next;
+    std::vector<std::string> behind;
     {
       std::unique_lock lock(mutex_);
       due_.wait(lock, [this] { return ending_ || !queue_.empty(); });
@@ -165,7 +166,10 @@ void Jobs::Run() {
       queue_.pop_front();
       running_ = next.first;
       cancelled_ = false;
+      for (const auto& item : queue_) behind.push_back(item.first);
     }
+    for (size_t i = 0; i < behind.size(); ++i)
+      Change(behind[i], false, [&](Job& job) { job.position = static_cast<int>(i) + 1; });
     RunOne(next.first, std::move(next.second));
     const std::lock_guard lock(mutex_);
     running_.clear();

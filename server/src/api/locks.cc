@@ -115,10 +115,33 @@ json PresenterJson(const Service& service, const RoomKey& room) {
 }
 
 Answer<Reply> ListLocks(const Call& call) {
-  ZN_ASSIGN_OR_RETURN(const Asked asked, Read(call, {}, false));
+  ZN_ASSIGN_OR_RETURN(const std::vector<Parameter> parameters, Parameters(call.request()));
+  ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"limit", "after", "token"}));
+  ZN_ASSIGN_OR_RETURN(const Page page, ParsePage(parameters));
+  ZN_ASSIGN_OR_RETURN(const std::shared_ptr<Room> room, call.FindRoom());
+  ZN_ASSIGN_OR_RETURN(const Snapshot head, room->HeadOrError());
+  std::optional<LockTarget> after;  // by its id, which stays when frames shift
+  if (!page.after.empty()) {
+    for (const LockInfo& lock : call.service.control->List({head.incarnation(), call.room}))
+      if (lock.target.ToString() == page.after) after = lock.target;
+    if (!after) {
+      ZN_ASSIGN_OR_RETURN(after, ParseLockTarget(head, page.after));
+    }
+  }
   json list = json::array();
-  for (const LockInfo& lock : call.service.control->List(asked.room)) list.push_back(LockJson(asked.head, lock));
-  return NoStore(std::move(list));
+  std::string next, last;
+  for (const LockInfo& lock : call.service.control->List({head.incarnation(), call.room})) {
+    if (after && lock.target <= *after) continue;
+    if (list.size() == page.limit) {
+      next = NextLink(call.request(), parameters, last);
+      break;
+    }
+    list.push_back(LockJson(head, lock));
+    last = lock.target.ToString();
+  }
+  Reply reply = NoStore(std::move(list));
+  reply.headers += next;
+  return reply;
 }
 
 Answer<Reply> GetLock(const Call& call) {

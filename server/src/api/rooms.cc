@@ -55,7 +55,11 @@ json GridJson(const Geometry& geometry) {
 }  // namespace
 
 std::string RoomModelText(const Service& service, const RoomInfo& info) {
-  return Dump(RoomModelJson(service, info, DefaultRoom(service)));
+  return RoomModelText(service, info, DefaultRoom(service));
+}
+
+std::string RoomModelText(const Service& service, const RoomInfo& info, const std::string& default_room) {
+  return Dump(RoomModelJson(service, info, default_room));
 }
 
 Answer<Reply> ListRooms(const Call& call) {

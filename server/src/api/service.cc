@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "api/jobs.h"
+#include "log.h"
 #include "socketio/servers.h"
 #include "zn/formats/fields.h"
 
@@ -36,7 +37,7 @@ void HashCache::Put(uint64_t incarnation, FrameId id, uint32_t version, const Sh
   shards_[shard].entries[slot] = {incarnation, id, version, hash};
 }
 
-Service::Service() = default;
+Service::Service(const RateLimit& rate_limit) : limits(rate_limit) {}
 Service::~Service() = default;
 
 Result<> Service::Start(const AccessOptions& access_options) {
@@ -50,6 +51,12 @@ Result<> Service::Start(const AccessOptions& access_options) {
       sweep = true;
     } else if (change.operation == Operation::kDelete) {
       control->EndFrames(room, change.info.ids);
+    } else if (change.operation == Operation::kRestore) {
+      // Whoever restored held all that were locked; every frame may be another now.
+      std::vector<FrameId> locked;
+      for (const LockInfo& lock : control->List(room))
+        if (!lock.target.is_meta()) locked.push_back(lock.target.frame);
+      control->EndFrames(room, locked);
     }
     for (const Store::Listener& listener : listeners) listener(change);
   });
@@ -58,7 +65,10 @@ Result<> Service::Start(const AccessOptions& access_options) {
 
 void Service::Tick() {
   (void)control->Expire(0);
-  if (options.read_only || !sweep.exchange(false)) return;
+  if (options.read_only) return;
+  if (auto written = lock_audit.Flush(*store, clock.steady_ms()); !written)
+    LogLine(spdlog::level::err, "the audit log lacks lines about locks", {{"error", written.error().message}});
+  if (!sweep.exchange(false)) return;
   // A little at a time: requests go on between.
   constexpr size_t kAtOnce = 500;
   const auto erased = state->Sweep(kAtOnce);
@@ -87,7 +97,8 @@ Answer<std::shared_ptr<Room>> Service::FindRoom(std::string_view name, const Cal
 Result<Sha256> Service::FrameHash(const Snapshot& snapshot, FrameId id, uint32_t version) {
   uint64_t incarnation = snapshot.incarnation();
   if (auto known = hashes.Find(incarnation, id, version)) return *known;
-  ZN_ASSIGN_OR_RETURN(Sha256 hash, snapshot.HashFrame(id));
+  ZN_ASSIGN_OR_RETURN(const uint32_t newest, snapshot.VersionOf(id));
+  ZN_ASSIGN_OR_RETURN(Sha256 hash, version == newest ? snapshot.HashFrame(id) : snapshot.HashVersion(id, version));
   hashes.Put(incarnation, id, version, hash);
   return hash;
 }

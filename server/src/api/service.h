@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "api/idempotency.h"
+#include "api/limits.h"
 #include "api/zarr_views.h"
 #include "control/access.h"
 #include "control/locks.h"
 #include "control/state_records.h"
 #include "events/hub.h"
+#include "events/lock_audit.h"
 #include "events/options.h"
 #include "http/problem.h"
 #include "http/server.h"
@@ -65,7 +67,7 @@ class Jobs;
 class SocketServers;
 
 struct Service {
-  Service();
+  explicit Service(const RateLimit& rate_limit = {});
   ~Service();
   Store* store = nullptr;
   ApiOptions options;
@@ -82,6 +84,8 @@ struct Service {
   std::unique_ptr<StateRecords> state;
   std::unique_ptr<Access> access;
   ControlClock clock = ControlClock::System();
+  RequestLimits limits;
+  LockAudit lock_audit;
 
   /// Told of every change of every room, in its order; see Store::Listener for what they may do.
   std::vector<Store::Listener> listeners;
@@ -95,7 +99,7 @@ struct Service {
   /// The room, or 404 with near misses: among all, or among those that `caller` may read.
   Answer<std::shared_ptr<Room>> FindRoom(std::string_view name, const Caller* caller = nullptr) const;
   Problem NoSuchRoom(std::string_view name, const Caller* caller) const;
-  /// sha256 of the frame, from the cache or computed (which reads all its fields).
+  /// sha256 of a version of the frame, from the cache or computed (which reads all its fields).
   Result<Sha256> FrameHash(const Snapshot& snapshot, FrameId id, uint32_t version);
 };
 

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "api/audit_changes.h"
 #include "api/body_json.h"
 #include "api/frames_query.h"
 #include "api/paging.h"
@@ -102,9 +103,9 @@ Answer<std::string> ValueOf(const json& body) {
   return Dump(*at);
 }
 
-Reply RecordReply(const Snapshot& head, const StateRecord& record, int status) {
+Reply RecordReply(const Call& call, const Snapshot& head, const StateRecord& record, int status) {
   Reply reply = Reply::Json(Dump(StateJson(head, record)), status);
-  reply.headers = "Zn-State-Version: " + std::to_string(record.version) + "\r\n";
+  reply.headers = PlaceHeaders(call.position, head) + "Zn-State-Version: " + std::to_string(record.version) + "\r\n";
   return reply;
 }
 
@@ -123,7 +124,7 @@ Answer<Reply> Change(const Call& call, bool erase) {
   ZN_RETURN_IF_ERROR(TakeBase(call, parameters, body, change));
   ZN_ASSIGN_OR_RETURN(const auto author, AuthorOf(call, body));
   ZN_ASSIGN_OR_RETURN(const auto records, call.service.state->Apply(place.key, {&change, 1}, author));
-  return RecordReply(place.head, records.front(), !erase && records.front().version == 1 ? 201 : 200);
+  return RecordReply(call, place.head, records.front(), !erase && records.front().version == 1 ? 201 : 200);
 }
 
 }  // namespace
@@ -195,7 +196,7 @@ Answer<Reply> GetState(const Call& call) {
   ZN_ASSIGN_OR_RETURN(name.target, KeptTarget(place.head, name.scope, name.target));
   ZN_ASSIGN_OR_RETURN(const auto record, call.service.state->Get(place.key.incarnation, name));
   if (!record) return NotFound("there is no record " + name.scope + "/" + call.Argument("target") + "/" + name.key);
-  return RecordReply(place.head, *record, 200);
+  return RecordReply(call, place.head, *record, 200);
 }
 
 Answer<Reply> PutState(const Call& call) { return Change(call, false); }
@@ -238,7 +239,9 @@ Answer<Reply> PostState(const Call& call) {
   ZN_ASSIGN_OR_RETURN(const auto records, call.service.state->Apply(place.key, changes, author));
   json list = json::array();
   for (const StateRecord& record : records) list.push_back(StateJson(place.head, record));
-  return Reply::Json(Dump(list));
+  Reply reply = Reply::Json(Dump(list));
+  reply.headers = PlaceHeaders(call.position, place.head);
+  return reply;
 }
 
 Answer<Reply> GetAudit(const Call& call) {
@@ -253,7 +256,10 @@ Answer<Reply> GetAudit(const Call& call) {
   ZN_ASSIGN_OR_RETURN(const auto lines, call.service.store->records().Audit(call.room, after, page.limit + 1));
   std::string text;
   const size_t count = std::min(lines.size(), page.limit);
-  for (size_t i = 0; i < count; ++i) text += lines[i].line + "\n";
+  const auto room = call.room.empty() ? nullptr : call.service.store->OpenRoom(call.room).value_or(nullptr);
+  const auto head = room ? room->HeadOrError() : Result<Snapshot>(ErrorCode::kNotFound, "");
+  int budget = 200;  // frames that are read for their hashes
+  for (size_t i = 0; i < count; ++i) text += (head ? WithHashes(call, *head, lines[i].line, &budget) : lines[i].line) + "\n";
   Reply reply = Reply::Json(std::move(text));
   reply.content_type = "application/x-ndjson";
   if (lines.size() > count) reply.headers = NextLink(call.request(), parameters, std::to_string(lines[count - 1].sequence));

@@ -136,7 +136,7 @@ Answer<Reply> PutFrame(const Call& call) {
   }
   ZN_RETURN_IF_ERROR(GuardWrite(write, {.frames = {&target.id, 1}}));
   ZN_ASSIGN_OR_RETURN(const Base base, FindBase(write, target, {}));
-  write.ReplyWith(200, FrameWritten(write, target));
+  write.ReplyWith(200, "replace", FrameWritten(write, target));
   auto info = write.room->Replace(target.id, frame, write.context, base.version);
   if (!info) return FrameError(write, info.error(), target.id, base.if_match);
   return Acknowledge(write, *info);
@@ -169,7 +169,7 @@ Answer<Reply> PatchFrame(const Call& call) {
     ZN_ASSIGN_OR_RETURN(Base base, FindBase(write, target, {delta.base_version, delta.frame_id}));
     const bool any_version = !base.version.version;  // If-Match: *
     if (any_version && reads) base.version.version = target.version;
-    write.ReplyWith(200, FrameWritten(write, target));
+    write.ReplyWith(200, "edit", FrameWritten(write, target));
     auto info = write.room->Edit(target.id, edit.changes, edit.remove, write.context, base.version);
     if (info) return Acknowledge(write, *info);
     if (info.error().code != ErrorCode::kConflict || !any_version || !reads || attempt == kReadAgain)
@@ -216,7 +216,7 @@ Answer<Reply> PatchFrames(const Call& call) {
     if (version < 1 || version > UINT32_MAX) return BadRequest("versions: " + std::to_string(version) + " is not a version");
     bases.push_back({static_cast<uint32_t>(version)});
   }
-  write.ReplyWith(200, FramesEdited);
+  write.ReplyWith(200, "edit", FramesEdited);
   auto info = write.room->EditMany(*columns.ids, columns.batch, bases, write.context);
   if (!info) {
     if (auto refused = RefusedByLock(write, info.error())) return std::move(*refused);

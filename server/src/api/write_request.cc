@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 
+#include "api/audit_changes.h"
 #include "api/body_json.h"
 #include "api/decode_json.h"
 #include "api/paging.h"
+#include "http/base64.h"
 #include "zn/formats/text_writer.h"
 
 namespace zn::server {
@@ -17,36 +18,6 @@ std::optional<int64_t> ParseInteger(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
   return value;
-}
-
-// RFC 4648, with padding; nullopt for anything else.
-std::optional<std::string> Base64Decode(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  std::string out;
-  uint32_t bits = 0;
-  int have = 0;
-  size_t padding = 0;
-  for (char c : text) {
-    if (c == '=') {
-      ++padding;
-      continue;
-    }
-    const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    if (digit < 0 || padding > 0) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    have += 6;
-    if (have >= 8) {
-      have -= 8;
-      out += static_cast<char>(bits >> have);
-    }
-  }
-  if (padding > 2) return std::nullopt;
-  return out;
 }
 
 // RFC 9530: a dictionary of algorithm=:base64:. Others than sha-256 are not checked.
@@ -63,7 +34,7 @@ Answer<bool> CheckDigest(const Call& call) {
     std::string_view value = member.substr(equals + 1);
     std::optional<std::string> digest;
     if (value.size() >= 2 && value.front() == ':' && value.back() == ':')
-      digest = Base64Decode(value.substr(1, value.size() - 2));
+      digest = DecodeBase64(value.substr(1, value.size() - 2));
     if (!digest || digest->size() != 32)
       return BadRequest("Content-Digest: sha-256 is not 32 bytes of base64 between colons");
     const Sha256 actual = HashSha256(BodyOf(call).bytes());
@@ -108,6 +79,15 @@ Problem Locked(const std::string& room) {
 
 }  // namespace
 
+Answer<std::shared_ptr<IdempotencyKey>> TakeKey(const Call& call) {
+  const Request& request = call.request();
+  const std::string_view* key = request.Find("idempotency-key");
+  if (!key) return std::shared_ptr<IdempotencyKey>();
+  return IdempotencyKey::Take(
+      *call.service.store, call.service.running_keys,
+      {call.caller.token_id, request.method_text, request.path, request.query, *key, BodyOf(call).bytes()});
+}
+
 Buffer BodyOf(const Call& call) { return call.owned.BodyBuffer(); }
 
 Answer<Write> OpenWrite(const Call& call, std::vector<std::string> known, bool makes_default) {
@@ -131,11 +111,8 @@ Answer<Write> OpenWrite(const Call& call, std::vector<std::string> known, bool m
   if (write.room->info().model.locked) return Locked(call.room);
   ZN_ASSIGN_OR_RETURN(write.head, write.room->HeadOrError());
   write.context.pending = std::make_shared<PendingCommit>();
-  if (const std::string_view* key = call.request().Find("idempotency-key")) {
-    const Request& request = call.request();
-    ZN_ASSIGN_OR_RETURN(write.key, IdempotencyKey::Take(*call.service.store, call.service.running_keys,
-                                                        {call.caller.token_id, request.method_text, request.path, request.query, *key,
-                                                         BodyOf(call).bytes()}));
+  ZN_ASSIGN_OR_RETURN(write.key, TakeKey(call));
+  if (write.key) {
     ZN_ASSIGN_OR_RETURN(write.replay, write.key->Find());
   }
   return write;
@@ -309,36 +286,38 @@ Answer<std::vector<FrameId>> WriteSelection(const Snapshot& head, std::string_vi
   return ids;
 }
 
-void Write::ReplyWith(int status, std::function<KeptReply(const CommitInfo&)> make) {
+void Write::ReplyWith(int status, std::string_view operation, std::function<KeptReply(const CommitInfo&)> make) {
   make_reply = [status, make = std::move(make)](const CommitInfo& info) {
     KeptReply reply = make(info);
     reply.status = status;
     reply.headers += "Zn-Commit: " + info.commit.ToString() + "\r\n";
     return reply;
   };
-  if (!key && !guard) return;
-  context.also = [key = key, guard = guard, make = make_reply](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+  context.also = [key = key, guard = guard, make = make_reply, operation = std::string(operation),
+                  source = SourceOf(*call)](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
     if (guard) ZN_RETURN_IF_ERROR(guard->Commit(records, draft));
+    ZN_RETURN_IF_ERROR(AuditFrames(records, source, operation, draft));
     if (!key) return {};
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return key->Keep(records, make(draft), std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    return key->Keep(records, make(draft), source.time_ns);
   };
 }
 
 namespace {
 
-Reply Send(const Write& write, KeptReply kept) {
+Reply Send(const Call& call, KeptReply kept) {
   Reply reply = Reply::Json(std::move(kept.json), kept.status);
   // From before the write: who follows the room's events from there sees this one too.
-  reply.headers = kept.headers + "Zn-Position: " + write.call->position.ToString() + "\r\n";
+  reply.headers = kept.headers + "Zn-Position: " + call.position.ToString() + "\r\n";
   reply.etag = std::move(kept.etag);
   return reply;
 }
 
 }  // namespace
 
-Reply Replay(const Write& write) {
-  Reply reply = Send(write, *write.replay);
+Reply Replay(const Write& write) { return Replay(*write.call, *write.replay); }
+
+Reply Replay(const Call& call, KeptReply kept) {
+  Reply reply = Send(call, std::move(kept));
   reply.headers += "Idempotency-Replayed: true\r\n";
   return reply;
 }
@@ -350,7 +329,7 @@ Reply Acknowledge(const Write& write, const CommitInfo& info) {
       return Result<>();
     });
   }
-  Reply reply = Send(write, write.make_reply(info));
+  Reply reply = Send(*write.call, write.make_reply(info));
   reply.pending = write.context.pending;
   return reply;
 }

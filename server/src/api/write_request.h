@@ -32,8 +32,9 @@ struct Write {
   std::shared_ptr<IdempotencyKey> key;  // null: none was sent
   std::optional<KeptReply> replay;      // of the first time: to be sent instead of doing anything
 
-  /// How to tell of what will be made; kept with it where the request has a key. REQUIRES: before the commit.
-  void ReplyWith(int status, std::function<KeptReply(const CommitInfo&)> make);
+  /// How to tell of what will be made; kept with it where the request has a key. `operation` is what the audit log calls
+  /// it. REQUIRES: before the commit.
+  void ReplyWith(int status, std::string_view operation, std::function<KeptReply(const CommitInfo&)> make);
   std::function<KeptReply(const CommitInfo&)> make_reply;
 };
 
@@ -41,6 +42,9 @@ struct Write {
 #define ZN_RETURN_IF_REPLAYED(write) \
   if ((write).replay) return Replay(write)
 Reply Replay(const Write& write);
+Reply Replay(const Call& call, KeptReply kept);
+/// The request's Idempotency-Key; null when it has none.
+Answer<std::shared_ptr<IdempotencyKey>> TakeKey(const Call& call);
 
 /// Checks the query's names and Content-Digest, and finds the room. `makes_default` lets a write to the room `default`
 /// make it.

@@ -3,12 +3,14 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "api/audit_changes.h"
 #include "api/body_json.h"
 #include "api/default_room.h"
 #include "api/frames_query.h"
 #include "api/json_body.h"
 #include "api/paging.h"
 #include "api/rooms.h"
+#include "api/write_request.h"
 
 namespace zn::server {
 namespace {
@@ -84,6 +86,8 @@ Answer<Guarded> GuardRoom(const Call& call, const Room& room, bool frames) {
   return guarded;
 }
 
+std::string Location(const std::string& room) { return "Location: /api/rooms/" + PercentEncode(room) + "\r\n"; }
+
 Answer<Reply> RoomReply(const Call& call, const Room& room, int status) {
   RoomInfo info = room.info();
   ZN_ASSIGN_OR_RETURN(const Snapshot head, room.HeadOrError());
@@ -105,29 +109,51 @@ Answer<Reply> PostRoom(const Call& call) {
   ZN_RETURN_IF_ERROR(ValidateRoomName(*name));
   if (!call.caller.May(Scope::kWrite, *name))
     return Problem(403, "forbidden", "this needs the scope 'write' in room " + *name);
-  CommitContext context;
-  context.actor = call.caller.name.substr(0, 255);
-  RoomModel model;
-  model.description = description.value_or("");
-  if (model.description.size() > 4096) return BadRequest("description: it is longer than 4096 bytes");
-  Result<std::shared_ptr<Room>> made = Error{};
+  std::shared_ptr<IdempotencyKey> key;
+  ZN_ASSIGN_OR_RETURN(key, TakeKey(call));
+  if (key) {
+    ZN_ASSIGN_OR_RETURN(auto replay, key->Find());
+    if (replay) return Replay(call, std::move(*replay));
+  }
+  RoomInfo info;
+  info.name = *name;
+  info.model.description = description.value_or("");
+  if (info.model.description.size() > 4096) return BadRequest("description: it is longer than 4096 bytes");
+  std::string base_name;
+  std::optional<CommitId> base_commit;
   if (base) {
     const size_t at = base->find('@');
-    std::optional<CommitId> commit;
+    base_name = base->substr(0, at);
+    ZN_ASSIGN_OR_RETURN(const auto base_room, call.service.FindRoom(base_name, &call.caller));
     if (at != base->npos) {
       auto parsed = CommitId::Parse(std::string_view(*base).substr(at + 1));
       if (!parsed) return BadRequest("base: " + parsed.error().message);
-      commit = *parsed;
+      base_commit = *parsed;
+    } else {
+      ZN_ASSIGN_OR_RETURN(const Snapshot head, base_room->HeadOrError());
+      base_commit = head.commit();
     }
-    ZN_ASSIGN_OR_RETURN(const auto base_room, call.service.FindRoom(base->substr(0, at), &call.caller));
-    if (!description) model.description = base_room->info().model.description;
-    made = call.service.store->ForkRoom(base->substr(0, at), commit, *name, context, model);
-  } else {
-    made = call.service.store->CreateRoom(*name, model, context);
+    info.base = base_name + "@" + base_commit->ToString();
+    if (!description) info.model.description = base_room->info().model.description;
   }
+  AuditSource source = SourceOf(call);
+  source.room = *name;
+  CommitContext context;
+  context.actor = call.caller.name.substr(0, 255);
+  context.also = [&, default_room = DefaultRoom(call.service)](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+    ZN_RETURN_IF_ERROR(AuditRoom(records, source, "created", "", info.base.empty() ? "{}" : Dump({{"base", info.base}})));
+    if (!key) return {};
+    info.frames = draft.frames;
+    info.commit = draft.commit;
+    KeptReply kept{201, RoomModelText(call.service, info, default_room),
+                   "Zn-Commit: " + draft.commit.ToString() + "\r\n" + Location(*name), ""};
+    return key->Keep(records, kept, source.time_ns);
+  };
+  auto made = base ? call.service.store->ForkRoom(base_name, base_commit, *name, context, info.model)
+                   : call.service.store->CreateRoom(*name, info.model, context);
   if (!made) return std::move(made).error();
   ZN_ASSIGN_OR_RETURN(Reply reply, RoomReply(call, **made, 201));
-  reply.headers += "Location: /api/rooms/" + PercentEncode(*name) + "\r\n";
+  reply.headers += Location(*name);
   return reply;
 }
 
@@ -143,25 +169,33 @@ Answer<Reply> PatchRoom(const Call& call) {
   ZN_ASSIGN_OR_RETURN(const std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(const Guarded guarded, GuardRoom(call, *room, false));
   const bool admin = call.caller.IsAdmin(call.room);
+  const AuditSource source = SourceOf(call);
   if (description || locked || hidden) {
+    RoomModel before, after;
+    CommitContext context = guarded.context;
+    context.also = [&](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+      ZN_RETURN_IF_ERROR(guarded.guard->Commit(records, draft));
+      return AuditModel(records, source, before, after);
+    };
     auto changed = room->UpdateModel(
         [&](const RoomModel& old) -> Result<RoomModel> {
           RoomModel model = old;
+          before = old;
           if (locked) model.locked = *locked;
           if (old.locked && !model.locked && !admin) return Error{ErrorCode::kReadOnly, "locked"};
           if (old.locked && model.locked && description) return Error{ErrorCode::kReadOnly, "locked"};
           if (description) model.description = *description;
           if (hidden) model.hidden = *hidden;
-          return model;
+          return after = model;
         },
-        guarded.context);
+        context);
     if (!changed) {
       if (auto refused = guarded.Refused(changed.error())) return std::move(*refused);
       if (changed.error().code == ErrorCode::kReadOnly) return Locked(call.room);
       return std::move(changed).error();
     }
   }
-  if (is_default) ZN_RETURN_IF_ERROR(SetDefaultRoom(call.service, call.room));
+  if (is_default) ZN_RETURN_IF_ERROR(SetDefaultRoom(call.service, source));
   return RoomReply(call, *room, 200);
 }
 
@@ -171,7 +205,17 @@ Answer<Reply> DeleteRoom(const Call& call) {
     return Problem(409, "default-room", "room '" + call.room + "' is the default, which cannot be deleted: make another room the default first");
   ZN_ASSIGN_OR_RETURN(const std::shared_ptr<Room> room, call.FindRoom());
   ZN_ASSIGN_OR_RETURN(const Guarded guarded, GuardRoom(call, *room, true));
-  if (auto deleted = call.service.store->DeleteRoom(call.room, guarded.context); !deleted) {
+  CommitContext context = guarded.context;
+  context.also = [&](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+    ZN_RETURN_IF_ERROR(guarded.guard->Commit(records, draft));
+    // In the server's log too: the room's own is not to be asked for any more.
+    AuditSource source = SourceOf(call);
+    ZN_RETURN_IF_ERROR(AuditRoom(records, source, "deleted", "{}", ""));
+    AuditEntry entry{.time_ns = source.time_ns, .actor = source.actor, .origin = source.origin, .room = call.room,
+                     .scope = "room", .target = call.room, .key = "deleted", .old_value = "{}"};
+    return records.AppendAudit("", AuditText(entry));
+  };
+  if (auto deleted = call.service.store->DeleteRoom(call.room, context); !deleted) {
     if (auto refused = guarded.Refused(deleted.error())) return std::move(*refused);
     return std::move(deleted).error();
   }
@@ -186,9 +230,11 @@ Answer<Reply> GetMetadata(const Call& call) {
   ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {}));
   ZN_ASSIGN_OR_RETURN(const std::shared_ptr<Room> room, call.FindRoom());
   const RoomInfo info = room->info();
+  ZN_ASSIGN_OR_RETURN(const Snapshot head, room->HeadOrError());
   Reply reply = Reply::Json(info.model.metadata.empty() ? "{}" : info.model.metadata);
   reply.etag = IncarnationText(info.incarnation) + "-" + RepresentationTag(Flatten(reply.body));
-  if (NotModified(call.request(), reply.etag)) return NotModifiedReply(call.request(), reply.etag, "");
+  reply.headers = PlaceHeaders(call.position, head);
+  if (NotModified(call.request(), reply.etag)) return NotModifiedReply(call.request(), reply.etag, reply.headers);
   return reply;
 }
 
@@ -196,23 +242,35 @@ Answer<Reply> PatchMetadata(const Call& call) {
   if (call.owned.body.size() > 2 * kMaxMetadata) return Problem(413, "too-large", "metadata have at most 64 KiB");
   ZN_ASSIGN_OR_RETURN(const json patch, ReadObject(call, {}));
   ZN_ASSIGN_OR_RETURN(const std::shared_ptr<Room> room, call.FindRoom());
+  ZN_ASSIGN_OR_RETURN(const Guarded guarded, GuardRoom(call, *room, false));
+  RoomModel before, after;
+  CommitContext context = guarded.context;
+  context.also = [&](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+    ZN_RETURN_IF_ERROR(guarded.guard->Commit(records, draft));
+    return AuditModel(records, SourceOf(call), before, after);
+  };
   auto changed = room->UpdateModel(
       [&](const RoomModel& old) -> Result<RoomModel> {
+        before = old;
         if (old.locked) return Error{ErrorCode::kReadOnly, "locked"};
         RoomModel model = old;
         json metadata = json::parse(old.metadata.empty() ? "{}" : old.metadata, nullptr, false);
         if (!metadata.is_object()) metadata = json::object();
         metadata.merge_patch(patch);  // RFC 7396
         model.metadata = Dump(metadata);
-        return model;
+        return after = model;
       },
-      {call.caller.name.substr(0, 255), ""});
+      context);
   if (!changed) {
+    if (auto refused = guarded.Refused(changed.error())) return std::move(*refused);
     if (changed.error().code == ErrorCode::kReadOnly) return Locked(call.room);
     if (changed.error().code == ErrorCode::kTooLarge) return Problem(413, "too-large", changed.error().message);
     return std::move(changed).error();
   }
-  return Reply::Json(changed->metadata);
+  ZN_ASSIGN_OR_RETURN(const Snapshot head, room->HeadOrError());
+  Reply reply = Reply::Json(changed->metadata);
+  reply.headers = PlaceHeaders(call.position, head);
+  return reply;
 }
 
 }  // namespace zn::server

@@ -26,6 +26,7 @@ std::string Json(std::string_view text) {
 
 Problem WithRetry(Problem problem, int64_t in_ms) {
   problem.headers += "Retry-After: " + std::to_string(std::max<int64_t>(1, (in_ms + 999) / 1000)) + "\r\n";
+  problem.extra.emplace_back("retry_after", std::to_string(std::max<int64_t>(1, (in_ms + 999) / 1000)));
   problem.extra.emplace_back("retry_after_ms", std::to_string(in_ms));
   return problem;
 }

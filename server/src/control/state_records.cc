@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "api/service.h"
 #include "control/audit.h"
 
 namespace zn::server {
@@ -66,7 +67,11 @@ struct Refusal {
 
 json LatestJson(const std::optional<StateRecord>& now) {
   if (!now || now->deleted) return {{"version", now ? now->version : 0}, {"deleted", true}};
-  return {{"version", now->version}, {"value", json::parse(now->value, nullptr, false)}, {"actor_id", now->actor}};
+  return {{"version", now->version},
+          {"value", json::parse(now->value, nullptr, false)},
+          {"actor_id", now->actor},
+          {"origin", now->origin},
+          {"timestamp", TimeText(now->timestamp_ns)}};
 }
 
 Problem Stale(const StateChange& change, const std::optional<StateRecord>& now) {

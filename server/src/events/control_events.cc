@@ -33,6 +33,7 @@ ControlEvents::~ControlEvents() {
 ControlListener ControlEvents::Listener() {
   ControlListener listener;
   listener.on_lock = [this](const RoomKey& room, LockTarget target, const LockInfo* lock) {
+    service_->lock_audit.Note(room, target, lock, service_->clock.wall_ns());
     Add([this, room, target, info = lock ? std::optional(*lock) : std::nullopt] {
       PublishLock(room, target, info);
     });

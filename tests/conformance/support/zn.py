@@ -154,6 +154,15 @@ class Client:
     def get(self, path, headers=None):
         return self.request("GET", path, headers=headers)
 
+    def ask(self, method, path, body=None, token=None, **headers):
+        """A request with a JSON body; Lock_Token="..." is the header Lock-Token."""
+        headers = {name.replace("_", "-"): text for name, text in headers.items()}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self.request(method, path, None if body is None else json.dumps(body), headers)
+
     def close(self):
         if self.connection:
             self.connection.close()
@@ -255,3 +264,20 @@ class StoreCase(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.folder.cleanup()
+
+
+class RoomCase(StoreCase):
+    """A store with room r: the frames of the first sample."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        code, text = import_file(cls.store, "r", sorted(DATA.glob("*.xyz"))[0])
+        assert code == 0, text
+
+    @classmethod
+    def make_token(cls, name, scopes):
+        """While no server holds the store."""
+        code, text = run([BIN / "zn-server", "token", "create", "--name", name, "--scopes", scopes, "--store", cls.store])
+        assert code == 0, text
+        return text.strip()

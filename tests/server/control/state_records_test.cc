@@ -80,7 +80,8 @@ TEST_F(Records, NobodyOverwritesUnknowingly) {
   const auto stale = Change({{"settings", "view", "k"}, false, "3", 9, true});
   ASSERT_EQ(Status(stale), 412);
   const std::string text = stale.error().ToJson("/");
-  EXPECT_NE(text.find("\"latest\":{\"actor_id\":\"ann\",\"value\":1,\"version\":1}"), std::string::npos) << text;
+  EXPECT_NE(text.find("\"latest\":{\"actor_id\":\"ann\",\"origin\":"), std::string::npos) << text;
+  EXPECT_NE(text.find("\"value\":1,\"version\":1}"), std::string::npos) << text;
   EXPECT_EQ(told_.size(), 1u) << "who changed nothing is not told of";
 }
 

@@ -107,6 +107,8 @@ class Snapshot {
 
   /// sha256 over the frame's canonical bytes (docs/format.md, "Frame hash").
   Result<Sha256> HashFrame(FrameId id) const;
+  /// The same of an older version, as ReadVersion.
+  Result<Sha256> HashVersion(FrameId id, uint32_t version) const;
 
   /// What changed between `older` (a snapshot of the same room) and this one.
   struct Change {

@@ -33,6 +33,9 @@ struct ResolvedName {
 /// kNotFound with near misses when none does.
 Result<ResolvedName> ResolveName(std::string_view name, std::span<const FieldDescriptor> fields);
 
+/// Names and aliases of the fields that `name` may have meant, best first, at most 3.
+std::vector<std::string> NearFields(std::string_view name, std::span<const FieldDescriptor> fields);
+
 /// Names within a small edit distance of `name`, best first, at most 3.
 std::vector<std::string> NearMisses(std::string_view name, std::span<const std::string> known);
 
