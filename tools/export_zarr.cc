@@ -1,10 +1,13 @@
 // Zarr: the view's documents and chunks as a directory, a zip or a list of references. Chunks that
 // the grid and the store have alike are the stored bytes; the view assembles the others.
+#include <fcntl.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <future>
+#include <map>
+#include <optional>
 #include <thread>
 
 #include "export_source.h"
@@ -141,6 +144,33 @@ class Chunks {
   int64_t total_ = 0;
 };
 
+/// The store's files that stored chunks lie in, opened once each.
+class StoredFiles {
+ public:
+  explicit StoredFiles(std::string directory) : directory_(std::move(directory)) {}
+
+  /// nullopt for what has to be written: chunks that were assembled, or that were moved meanwhile.
+  std::optional<FileRange> Find(const Chunk& chunk) {
+    if (chunk.place.kind != ZarrChunkPlace::Kind::kStored || chunk.pieces.size() != 1 ||
+        chunk.pieces[0].size() != chunk.place.length)
+      return std::nullopt;
+    auto known = files_.find(chunk.place.file);
+    if (known == files_.end()) {
+      const std::string path = directory_ + "/" + chunk.place.file;
+      known = files_
+                  .emplace(chunk.place.file,
+                           Descriptor(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)))
+                  .first;
+    }
+    if (!known->second) return std::nullopt;
+    return FileRange{known->second.get(), static_cast<int64_t>(chunk.place.offset)};
+  }
+
+ private:
+  const std::string directory_;
+  std::map<std::string, Descriptor> files_;
+};
+
 int64_t SizeOf(const Chunk& chunk) {
   int64_t size = 0;
   for (const Buffer& piece : chunk.pieces) size += static_cast<int64_t>(piece.size());
@@ -229,10 +259,12 @@ Result<> ExportZarr(const ExportJob& job) {
     summary.bytes += bytes;
   };
   Chunks chunks(job, *view, sharded);
+  StoredFiles stored(job.source.store_directory());
   ZN_RETURN_IF_ERROR(chunks.ForEach(
       true,
       [&](const Chunk& chunk) -> Result<> {
-        ZN_ASSIGN_OR_RETURN(const bool written, directory->Put(chunk.key, chunk.pieces));
+        ZN_ASSIGN_OR_RETURN(const bool written,
+                            directory->Put(chunk.key, chunk.pieces, stored.Find(chunk)));
         count(written, SizeOf(chunk));
         Count(chunk, &summary);
         return {};

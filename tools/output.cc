@@ -65,6 +65,17 @@ Result<> WriteAll(int fd, int64_t offset, std::string_view bytes, const std::str
   return {};
 }
 
+// False when the kernel does not copy all of it, for whatever reason: it is to be written then.
+bool CopyRange(const FileRange& source, int64_t size, int to) {
+  off_t from = source.offset, at = 0;
+  while (at < size) {
+    const ssize_t n =
+        ::copy_file_range(source.file, &from, to, &at, static_cast<size_t>(size - at), 0);
+    if (n <= 0 && !(n < 0 && errno == EINTR)) return false;
+  }
+  return true;
+}
+
 std::string_view View(const Buffer& buffer) {
   return {reinterpret_cast<const char*>(buffer.data()), buffer.size()};
 }
@@ -340,7 +351,8 @@ Result<bool> OutputDirectory::Put(const std::string& name, std::string_view text
   return Put(name, std::span(&piece, 1));
 }
 
-Result<bool> OutputDirectory::Put(const std::string& name, std::span<const Buffer> pieces) {
+Result<bool> OutputDirectory::Put(const std::string& name, std::span<const Buffer> pieces,
+                                  std::optional<FileRange> source) {
   const std::string path = path_ + "/" + name;
   int64_t size = 0;
   for (const Buffer& piece : pieces) size += static_cast<int64_t>(piece.size());
@@ -365,10 +377,12 @@ Result<bool> OutputDirectory::Put(const std::string& name, std::span<const Buffe
   if (!pending.file) return Errno("cannot be created", path);
   const int fd = pending.file.get();
   pending_.push_back(std::move(pending));
-  int64_t offset = 0;
-  for (const Buffer& piece : pieces) {
-    ZN_RETURN_IF_ERROR(WriteAll(fd, offset, View(piece), path));
-    offset += static_cast<int64_t>(piece.size());
+  if (!source || !CopyRange(*source, size, fd)) {
+    int64_t offset = 0;
+    for (const Buffer& piece : pieces) {
+      ZN_RETURN_IF_ERROR(WriteAll(fd, offset, View(piece), path));
+      offset += static_cast<int64_t>(piece.size());
+    }
   }
   // Under way to the disk while the next ones are made.
   ::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);

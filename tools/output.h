@@ -73,6 +73,12 @@ class OutputFile {
   int64_t size_ = 0;
 };
 
+/// Where bytes that are at hand lie in a file as well, so that the kernel can copy them.
+struct FileRange {
+  int file = -1;
+  int64_t offset = 0;
+};
+
 /// A directory tree in the making, that a second run with the same identity completes. Its marker,
 /// the file `.zn-export`, holds the identity.
 class OutputDirectory {
@@ -93,7 +99,10 @@ class OutputDirectory {
   /// A file of this content at `name` (a relative path, "arrays.positions/0.0.0"). Kept when it is
   /// there already, byte for byte; replaced when it differs. It stands under its name from the next
   /// Flush on, which Put calls itself once much is waiting. Returns false when it was kept.
-  Result<bool> Put(const std::string& name, std::span<const Buffer> pieces);
+  /// `source` has the same bytes, which were checked already; what cannot be copied from there is
+  /// written.
+  Result<bool> Put(const std::string& name, std::span<const Buffer> pieces,
+                   std::optional<FileRange> source = std::nullopt);
   Result<bool> Put(const std::string& name, std::string_view text);
   /// Syncs what was put and gives it its names.
   Result<> Flush();
