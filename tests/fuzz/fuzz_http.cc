@@ -26,7 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (taken[i] == '\r') Check(i + 1 < taken.size() && taken[i + 1] == '\n');
       Check(taken[i] != '\0');
     }
-    for (size_t n = 0; n < head.size; ++n) {
+    // Some of the prefixes, other ones for each input: all of them take the square of its size.
+    for (size_t n = static_cast<unsigned char>(text[size - 1]) % 32; n < head.size; n += 32) {
       zn::server::Request part;
       Check(zn::server::ParseRequestHead(taken.substr(0, n), &part).status == -1);
     }

@@ -15,8 +15,9 @@ void Use(std::span<const std::byte> bytes) {
   if (auto index = zn::PackIndex::Open(bytes, kSalt)) {
     (void)index->CheckBody();
     zn::Sha256 name;
-    for (unsigned first = 0; first < 256; ++first) {
-      name.bytes[0] = static_cast<std::byte>(first);
+    // Before all names, behind them, and somewhere between.
+    for (const std::byte first : {std::byte{0}, std::byte{0xff}, bytes.back()}) {
+      name.bytes[0] = first;
       (void)index->Find(name);
     }
     if (index->count() > 0) {
