@@ -161,7 +161,8 @@ Result<> ChunkIo::DecodeRowsKept(const CodecPipeline& pipeline, const RecordRef&
 }
 
 Result<> ChunkIo::ReadRowsInto(const Geometry& geometry, const CodecPipeline& pipeline, const FieldEntry& entry,
-                               size_t block, int64_t row, int64_t count, std::span<std::byte> out) const {
+                               size_t block, int64_t row, int64_t count, std::span<std::byte> out,
+                               Keep keep) const {
   const RecordRef& ref = entry.refs[block];
   const bool in_chunk = row >= 0 && count >= 0 && row + count <= entry.chunk_rows;
   if (in_chunk && !ref) {
@@ -171,8 +172,10 @@ Result<> ChunkIo::ReadRowsInto(const Geometry& geometry, const CodecPipeline& pi
   if (in_chunk && !pipeline.IsIdentity()) {
     const BlockShape shape = ShapeOfBlock(geometry, entry, block);
     const ChunkKey key{ref.name, geometry.dtype, shape.encoded, &geometry.codecs};
-    if (!cache_.Find(key) && !cache_.ShouldPromote(key, row))
+    if (!cache_.Find(key) && (keep == Keep::kNever || !cache_.ShouldPromote(key, row))) {
+      if (count == entry.chunk_rows) return DecodeKept(pipeline, ref, shape, out);
       return DecodeRowsKept(pipeline, ref, shape, row, count, out);
+    }
   }
   ZN_ASSIGN_OR_RETURN(const Buffer rows, ReadRows(geometry, pipeline, entry, block, row, count));
   CopyBytes(out.data(), rows.data(), out.size());

@@ -40,9 +40,12 @@ class ChunkIo {
   /// Rows [row, row + count) of block `block`, kept_row_bytes each.
   Result<Buffer> ReadRows(const Geometry& geometry, const CodecPipeline& pipeline, const FieldEntry& entry,
                           size_t block, int64_t row, int64_t count) const;
-  /// The same into `out`, without keeping the decoded chunk unless it was touched before.
+  /// The same into `out`. A decoded chunk is kept in the cache when it was touched before, or never: by those who keep what
+  /// they make of it.
+  enum class Keep { kRepeated, kNever };
   Result<> ReadRowsInto(const Geometry& geometry, const CodecPipeline& pipeline, const FieldEntry& entry,
-                        size_t block, int64_t row, int64_t count, std::span<std::byte> out) const;
+                        size_t block, int64_t row, int64_t count, std::span<std::byte> out,
+                        Keep keep = Keep::kRepeated) const;
   /// The same when it costs no decoding and no file access.
   std::optional<Buffer> ResidentRows(const Geometry& geometry, const FieldEntry& entry, size_t block,
                                      int64_t row, int64_t count) const;

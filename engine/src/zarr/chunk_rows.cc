@@ -42,12 +42,15 @@ class Assembler {
   }
 
  private:
+  // What is kept is the encoded chunk that these rows are for.
+  static constexpr ChunkIo::Keep kKeep = ChunkIo::Keep::kNever;
+
   Result<> CopyRows(const Piece& piece, const Geometry& from, const CodecPipeline& pipeline,
                     const Target& target) {
     if (from.kind == FieldKind::kFrame)
       return core_.chunks->ReadRowsInto(
           from, pipeline, piece.entry, 0, piece.entry.row, piece.rows,
-          {target.row(piece.at), static_cast<size_t>(piece.rows) * target.row_bytes});
+          {target.row(piece.at), static_cast<size_t>(piece.rows) * target.row_bytes}, kKeep);
     const int64_t a = part_.geometry.atoms_per_chunk;
     const int64_t begin = spot_.block * a, end = begin + a;  // atoms wanted
     const size_t atom_bytes = InnerBytes(from);
@@ -62,12 +65,12 @@ class Assembler {
       if (bytes == shape.kept_row_bytes && bytes == target.row_bytes) {
         ZN_RETURN_IF_ERROR(core_.chunks->ReadRowsInto(
             from, pipeline, piece.entry, block, piece.entry.row, piece.rows,
-            {target.row(piece.at), static_cast<size_t>(piece.rows) * target.row_bytes}));
+            {target.row(piece.at), static_cast<size_t>(piece.rows) * target.row_bytes}, kKeep));
         continue;
       }
       scratch_.resize(static_cast<size_t>(piece.rows) * shape.kept_row_bytes);
       ZN_RETURN_IF_ERROR(core_.chunks->ReadRowsInto(from, pipeline, piece.entry, block,
-                                                    piece.entry.row, piece.rows, scratch_));
+                                                    piece.entry.row, piece.rows, scratch_, kKeep));
       for (int64_t i = 0; i < piece.rows; ++i)
         CopyBytes(target.row(piece.at + i) + indent,
                   scratch_.data() + static_cast<size_t>(i) * shape.kept_row_bytes + skip, bytes);
