@@ -4,7 +4,7 @@ import time
 import unittest
 
 from support.followers import PythonFollower
-from support.zn import RoomCase, Server
+from support.zn import DATA, RoomCase, Server
 
 
 class Contract(RoomCase):
@@ -75,6 +75,16 @@ class Contract(RoomCase):
         for target, token in tokens.items():
             self.ask("DELETE", f"/api/rooms/r/locks/{target}", status=204, Lock_Token=token)
 
+    def test_tokens_come_in_pages(self):
+        seen, path = [], "/api/tokens?limit=2"
+        while path:
+            page = self.ask("GET", path, token=self.root)
+            self.assertLessEqual(len(page.json()), 2)
+            seen += [token["name"] for token in page.json()]
+            path = page.headers["Link"].split(">")[0][1:] if page.headers["Link"] else None
+        self.assertEqual(seen, ["root", "ann", "reader"])
+        self.ask("GET", "/api/tokens?after=none", token=self.root, status=400)
+
     def test_a_restore_ends_the_locks_of_frames(self):
         commit = self.server.room("r").json()["commit"]
         frame = {"arrays.positions": [[0.0, 0.0, 0.0]], "arrays.numbers": [1]}
@@ -131,6 +141,27 @@ class Contract(RoomCase):
             finally:
                 connection.close()
         return opened()
+
+    def test_jobs_behind_move_up(self):
+        with PythonFollower(self.server.port) as follower:
+            follower.emit("join:room", {"roomId": "r"})
+            body = (DATA / "molecules.xyz").read_bytes()
+            ids = []
+            for _ in range(3):
+                job = self.server.request("POST", "/api/rooms/r/import", body)
+                self.assertEqual(job.status, 202, job.body)
+                ids.append(job.json()["id"])
+            follower.wait("queue:update", 20, id=ids[-1], state="done")
+            told = [(data["state"], data["position"]) for name, data in follower.heard
+                    if name == "queue:update" and data["id"] == ids[-1]]
+            self.assertEqual([state for state, _ in told if state != "queued"], ["running", "done"])
+            self.assertTrue(all(data["eventPosition"] for name, data in follower.heard if name == "queue:update"))
+            positions = [position for state, position in told if state == "queued"]
+            self.assertEqual(positions, sorted(positions, reverse=True))
+            self.assertEqual(positions[-1], 1 if len(positions) > 1 else positions[-1])
+            progress = [data for name, data in follower.heard if name == "job:progress" and data["id"] == ids[-1]]
+            self.assertEqual(progress[-1]["percent"], 100)
+            self.assertTrue(all(set(data) >= {"id", "percent", "message"} for data in progress))
 
 
 class Scopes(RoomCase):

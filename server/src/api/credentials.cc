@@ -1,5 +1,7 @@
 #include "api/credentials.h"
 
+#include <algorithm>
+
 #include "api/body_json.h"
 #include "api/frames_query.h"
 #include "api/paging.h"
@@ -42,10 +44,21 @@ Answer<Reply> PostLogin(const Call& call) {
 }
 
 Answer<Reply> ListAllTokens(const Call& call) {
-  ZN_ASSIGN_OR_RETURN(const auto tokens, ListTokens(*call.service.store));
+  ZN_ASSIGN_OR_RETURN(const std::vector<Parameter> parameters, Parameters(call.request()));
+  ZN_RETURN_IF_ERROR(RefuseUnknown(parameters, {"limit", "after", "token"}));
+  ZN_ASSIGN_OR_RETURN(const Page page, ParsePage(parameters));
+  ZN_ASSIGN_OR_RETURN(const auto tokens, ListTokens(*call.service.store));  // oldest first
+  auto token = tokens.begin();
+  if (!page.after.empty()) {
+    token = std::find_if(token, tokens.end(), [&](const TokenInfo& each) { return each.id == page.after; });
+    if (token == tokens.end()) return BadRequest("after: there is no token '" + page.after + "' any more: begin again");
+    ++token;
+  }
   json list = json::array();
-  for (const TokenInfo& token : tokens) list.push_back(TokenJson(token));
-  return Secret(list, 200);
+  for (; token != tokens.end() && list.size() < page.limit; ++token) list.push_back(TokenJson(*token));
+  Reply reply = Secret(list, 200);
+  if (token != tokens.end()) reply.headers += NextLink(call.request(), parameters, std::prev(token)->id);
+  return reply;
 }
 
 Answer<Reply> PostToken(const Call& call) {

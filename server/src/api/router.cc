@@ -124,7 +124,8 @@ std::string CorsHeaders(const ApiOptions& options, const Request& request) {
   if (request.origin.empty() || options.allowed_origins.empty()) return "";
   return "Access-Control-Allow-Origin: " + std::string(request.origin) +
          "\r\nAccess-Control-Expose-Headers: ETag, Frame-Id, Frame-Version, Frame-Hash, Zn-Commit, "
-         "Zn-Position, Zn-Unchanged, Link, Content-Range\r\n";
+         "Zn-Position, Zn-State-Version, Zn-Unchanged, Link, Location, Content-Range, Retry-After, "
+         "Idempotency-Replayed\r\n";
 }
 
 std::string_view MethodName(Method method) {
@@ -287,7 +288,7 @@ Answer<Reply> ApiHandler::Dispatch(const OwnedRequest& owned, const Identity* se
     if (!request.origin.empty() && !service_->options.allowed_origins.empty())
       reply.headers += "Access-Control-Allow-Methods: " + allow +
                        "\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, Accept, "
-                       "If-None-Match, If-Match, Range, Lock-Token, Idempotency-Key, Content-Digest\r\nAccess-Control-Max-Age: 600\r\n";
+                       "If-None-Match, If-Match, Range, Last-Event-ID, Lock-Token, Idempotency-Key, Content-Digest\r\nAccess-Control-Max-Age: 600\r\n";
     return reply;
   }
   Problem problem(405, "method-not-allowed",

@@ -26,6 +26,11 @@ struct EventPosition {
 /// The topic of the overview. Rooms' topics are their names, which cannot hold a colon.
 inline constexpr std::string_view kOverview = "overview:public";
 
+/// The member of a sequenced event's data that holds its position: `queue:update` has a place in a queue of that name.
+constexpr std::string_view PositionMember(std::string_view event) {
+  return event == "queue:update" ? "eventPosition" : "position";
+}
+
 /// Immutable but for its encodings, which are made when first wanted and then shared by everyone
 /// who receives it.
 class Event {
@@ -43,7 +48,7 @@ class Event {
   /// The room that it is about; in the overview's history another than the topic.
   const std::string& room() const { return room_; }
   const std::string& name() const { return name_; }
-  /// A JSON object. Sequenced events carry their `position`.
+  /// A JSON object. Sequenced events carry their position as the last member: see PositionMember.
   const std::string& data() const { return data_; }
   /// 0: volatile, not part of the history.
   uint64_t sequence() const { return sequence_; }

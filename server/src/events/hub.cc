@@ -64,7 +64,8 @@ void EventHub::Append(Topic* topic, std::string_view room, std::string_view name
   const uint64_t sequence = topic->sequence.load(std::memory_order_relaxed) + 1;
   // {...} -> {...,"position":"epoch:sequence"}
   data.pop_back();
-  data += data.size() > 1 ? ",\"position\":\"" : "\"position\":\"";
+  if (data.size() > 1) data += ',';
+  data += '"' + std::string(PositionMember(name)) + "\":\"";
   data += EventPosition{options_.epoch, sequence}.ToString() + "\"}";
   auto event = std::make_shared<const Event>(topic->name, std::string(room), std::string(name),
                                              std::move(data), sequence);

@@ -110,9 +110,9 @@ std::string EncodeSse(const Event& event) {
   std::string out;
   // The data of a sequenced event ends with its position.
   if (event.sequence() != 0) {
-    constexpr std::string_view kKey = "\"position\":\"";
-    const size_t at = event.data().rfind(kKey) + kKey.size();
-    out = "id: " + event.data().substr(at, event.data().size() - at - 2) + "\n";
+    const size_t end = event.data().size() - 2;  // ..."position":"7:1"}
+    const size_t at = event.data().rfind('"', end - 1) + 1;
+    out = "id: " + event.data().substr(at, end - at) + "\n";
   }
   return out + "event: " + event.name() + "\ndata: " + event.data() + "\n\n";
 }

@@ -46,7 +46,10 @@ TEST(EventHub, EventsCarryTheirPosition) {
   hub.Publish("md", "lock:update", "{\"roomId\":\"md\"}");
   hub.Publish("md", "empty", "{}");
   loop.Run();
-  ASSERT_EQ(seen.events.size(), 2u);
+  hub.Publish("md", "queue:update", "{\"position\":3}");
+  loop.Run();
+  ASSERT_EQ(seen.events.size(), 3u);
+  EXPECT_EQ(seen.events[2]->data(), "{\"position\":3,\"eventPosition\":\"42:3\"}");
   EXPECT_EQ(seen.events[0]->data(), "{\"roomId\":\"md\",\"position\":\"42:1\"}");
   EXPECT_EQ(seen.events[1]->data(), "{\"position\":\"42:2\"}");
 }

@@ -49,6 +49,16 @@ TEST_F(SseTest, StreamsEventsWithTheirIds) {
   EXPECT_EQ(hub_.stats().followers, 0u);
 }
 
+TEST_F(SseTest, AnEventWithAPositionOfItsOwnHasAnId) {
+  auto owner = Open({});
+  (void)Heard();
+  hub_.Publish("md", "queue:update", "{\"position\":3}");
+  loop_.Run();
+  EXPECT_EQ(Heard(),
+            "id: 7:1\nevent: queue:update\ndata: {\"position\":3,\"eventPosition\":\"7:1\"}\n\n");
+  owner->OnClosed();
+}
+
 TEST_F(SseTest, ResumesWhereTheClientWas) {
   for (int i = 0; i < 3; ++i) hub_.Publish("md", "e", "{}");
   SseRequest request;
