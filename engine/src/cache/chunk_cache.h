@@ -2,8 +2,9 @@
 // time.
 //
 // First touch of a chunk decodes just the rows asked for; touches repeated soon promote it: all of it is
-// decoded, written to a file under a temporary name, renamed and mapped. Concurrent misses decode
-// once. Files are cut to the largest number of atoms in the chunk. What cannot be a file (texts;
+// decoded, written to a file under a temporary name, renamed and mapped. For a reader that goes through
+// the rows in order all of it is decoded too, but stays in memory while the reader passes: a file pays
+// from the second pass on. Concurrent misses decode once. Files are cut to the largest number of atoms in the chunk. What cannot be a file (texts;
 // everything when the disk is full), and what is too small to be worth one, is kept on the heap,
 // within a bound. A pinned chunk (a Buffer of it alive) stays mapped even when evicted or deleted.
 //
@@ -71,19 +72,26 @@ class ChunkCache {
   /// The chunk if it is resident. Lock-free or nearly so: it is on the hot path of every read.
   virtual std::optional<CachedChunk> Find(const ChunkKey& key) = 0;
 
+  /// What a miss is worth.
+  enum class Promotion {
+    kRows,     // decoding the rows asked for
+    kPassing,  // decoding all of it into memory, for as long as there is room
+    kFile,     // a file; on the heap where it is too small for one
+  };
+
   /// Called to decode all of it into `out` (the kept shape's bytes).
   using DecodeAll = std::function<Result<>(std::span<std::byte> out)>;
   /// The chunk, decoding and inserting it if it is not there, or is there but shorter than `kept`,
   /// the shape to keep (extents at most the key's). An error of `decode` goes to all that wait for
   /// it and is not kept.
-  virtual Result<CachedChunk> GetOrDecode(const ChunkKey& key, const Shape& kept,
-                                          const DecodeAll& decode) = 0;
+  virtual Result<CachedChunk> GetOrDecode(const ChunkKey& key, const Shape& kept, const DecodeAll& decode,
+                                          Promotion promotion = Promotion::kFile) = 0;
 
-  /// Whether a row read of a chunk that is not resident should promote it now: true at the second
-  /// touch when little else was touched in between, so that the chunk will be used before it is
-  /// evicted; at once for small chunks and, where there are enough rows behind it to pay, at a
-  /// chunk's first row, where sequential readers come in. Counts the touch.
-  virtual bool ShouldPromote(const ChunkKey& key, int64_t row) = 0;
+  /// What to do about rows [row, row + count) of a chunk that is not resident. kFile at the second touch
+  /// when little else was touched in between, so that the chunk will be used before it is evicted, and
+  /// for small chunks at once. Otherwise kPassing for most of the rows and, where there are enough rows
+  /// behind it to pay, for a chunk's first row, where sequential readers come in. Counts the touch.
+  virtual Promotion OnMiss(const ChunkKey& key, int64_t row, int64_t count) = 0;
 
   /// Variable-length chunks (texts): heap only. The result's shape is the key's.
   virtual Result<CachedChunk> GetOrDecodeVariable(

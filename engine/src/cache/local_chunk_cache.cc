@@ -11,6 +11,7 @@
 #include "cache/cache_folder.h"
 #include "cache/chunk_cache.h"
 #include "cache/chunk_table.h"
+#include "cache/heap_blocks.h"
 #include "cache/npy.h"
 
 namespace zn {
@@ -23,19 +24,15 @@ constexpr int64_t kSmallChunk = 32 << 10;
 // chunk is then used some ten times before it goes, which pays for its file.
 constexpr int64_t kRecentPart = 16;
 constexpr int64_t kTouchUnit = kSmallChunk;
+// Chunks that the requests of one reader are spread over.
+constexpr uint32_t kOnePass = 16;
 // Misses that do not try to make a file after one could not be made.
 constexpr int kFileRetryAfter = 64;
 
+// Memory kept for the chunks of readers to come.
+constexpr size_t kIdleBlocks = 4 << 20;
+
 constexpr size_t kPage = 4096;
-
-std::shared_ptr<std::byte[]> AllocateHeap(size_t size) {
-  return std::shared_ptr<std::byte[]>(new std::byte[size]);
-}
-
-Buffer HeapBuffer(std::shared_ptr<std::byte[]> block, size_t size) {
-  const std::span<const std::byte> bytes(block.get(), size);
-  return Buffer(std::move(block), bytes);
-}
 
 int64_t BytesOf(DType dtype, const Shape& shape) {
   int64_t bytes = shape.Elements();
@@ -87,13 +84,13 @@ class LocalChunkCache final : public ChunkCache {
 
   std::optional<CachedChunk> Find(const ChunkKey& key) override { return table_.Find(key, true); }
 
-  Result<CachedChunk> GetOrDecode(const ChunkKey& key, const Shape& kept,
-                                  const DecodeAll& decode) override {
+  Result<CachedChunk> GetOrDecode(const ChunkKey& key, const Shape& kept, const DecodeAll& decode,
+                                  Promotion promotion) override {
     const int64_t bytes = BytesOf(key.dtype, kept);
     if (bytes < 0 || key.dtype == DType::kJson || !Covers(key.shape, kept))
       return {ErrorCode::kInvalidArgument, "cache: a chunk of " + kept.ToString() +
                                                " cannot be kept of one of " + key.shape.ToString()};
-    return Share(key, kept, [&] { return Decode(key, kept, static_cast<size_t>(bytes), decode); });
+    return Share(key, kept, [&] { return Decode(key, kept, static_cast<size_t>(bytes), decode, promotion); });
   }
 
   Result<CachedChunk> GetOrDecodeVariable(
@@ -104,25 +101,15 @@ class LocalChunkCache final : public ChunkCache {
     });
   }
 
-  bool ShouldPromote(const ChunkKey& key, int64_t row) override {
+  Promotion OnMiss(const ChunkKey& key, int64_t row, int64_t count) override {
     if (const int64_t bytes = BytesOf(key.dtype, key.shape); bytes >= 0 && bytes <= kSmallChunk)
-      return true;
-    if (row == 0 && key.shape.rank() > 0 && key.shape[0] >= kSequentialRows) return true;
-    // Two touches of a chunk are compared by how many bytes of other chunks were touched in
-    // between. Where readers jump about in more than memory holds that is much, and a file would be
-    // written only to be evicted before anybody uses it.
-    uint64_t name;
-    std::memcpy(&name, key.chunk.bytes.data(), sizeof name);
-    const uint64_t tag = name | uint64_t{1} << 63;  // 0 is an unused place
-    std::atomic<uint64_t>& touch = touches_[name % touches_.size()];
-    const uint64_t before = touch.load(std::memory_order_relaxed);
-    const auto clock = touched_.load(std::memory_order_relaxed);
-    if (before >> 32 == tag >> 32 && clock - static_cast<uint32_t>(before) <= recent_ / kTouchUnit)
-      return true;
-    const auto units = static_cast<uint32_t>(BytesOf(key.dtype, key.shape) / kTouchUnit);
-    touched_.fetch_add(units, std::memory_order_relaxed);
-    touch.store(tag >> 32 << 32 | uint32_t{clock + units}, std::memory_order_relaxed);
-    return false;
+      return Promotion::kFile;
+    const int64_t rows = key.shape.rank() > 0 ? key.shape[0] : 1;
+    const bool passing = 2 * count >= rows || (row == 0 && rows >= kSequentialRows);
+    const std::optional<uint32_t> between = Touch(key);
+    // Several requests of one reader may overtake one another: that is not a second pass yet.
+    if (between && !(passing && *between <= kOnePass * UnitsOf(key))) return Promotion::kFile;
+    return passing ? Promotion::kPassing : Promotion::kRows;
   }
 
   Stats stats() const override {
@@ -140,6 +127,29 @@ class LocalChunkCache final : public ChunkCache {
   }
 
  private:
+  static uint32_t UnitsOf(const ChunkKey& key) {
+    return static_cast<uint32_t>(BytesOf(key.dtype, key.shape) / kTouchUnit);
+  }
+
+  // Counts a touch of the chunk. What was touched since its last one, if that is little.
+  std::optional<uint32_t> Touch(const ChunkKey& key) {
+    // Two touches of a chunk are compared by how many bytes of other chunks were touched in
+    // between. Where readers jump about in more than memory holds that is much, and a file would be
+    // written only to be evicted before anybody uses it.
+    uint64_t name;
+    std::memcpy(&name, key.chunk.bytes.data(), sizeof name);
+    const uint64_t tag = name | uint64_t{1} << 63;  // 0 is an unused place
+    std::atomic<uint64_t>& touch = touches_[name % touches_.size()];
+    const uint64_t before = touch.load(std::memory_order_relaxed);
+    const auto clock = touched_.load(std::memory_order_relaxed);
+    const uint32_t between = clock - static_cast<uint32_t>(before);
+    if (before >> 32 == tag >> 32 && between <= recent_ / kTouchUnit) return between;
+    const uint32_t units = UnitsOf(key);
+    touched_.fetch_add(units, std::memory_order_relaxed);
+    touch.store(tag >> 32 << 32 | uint32_t{clock + units}, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+
   // The resident chunk, or another thread's result, or make's.
   template <class Make>
   Result<CachedChunk> Share(const ChunkKey& key, const Shape& kept, const Make& make) {
@@ -176,8 +186,8 @@ class LocalChunkCache final : public ChunkCache {
     return result;
   }
 
-  Result<CachedChunk> Decode(const ChunkKey& key, const Shape& kept, size_t size,
-                             const DecodeAll& decode) {
+  Result<CachedChunk> Decode(const ChunkKey& key, const Shape& kept, size_t size, const DecodeAll& decode,
+                             Promotion promotion) {
     if (size <= static_cast<size_t>(kSmallChunk)) return DecodeToHeap(key, kept, size, decode);
     if (static_cast<int64_t>(size) > bounds_.max_bytes / 2 || bounds_.max_maps < 1)
       return DecodeToHeap(key, kept, size, decode);  // a file that would push out all others
@@ -186,7 +196,7 @@ class LocalChunkCache final : public ChunkCache {
       ++adopted_;
       return KeepFile(key, name, *std::move(adopted));
     }
-    if (ShouldTryFile()) {
+    if (promotion == Promotion::kFile && ShouldTryFile()) {
       // Decoded first and written then, so that a damaged chunk leaves no file.
       thread_local std::vector<std::byte> kept_scratch;
       // Taken, so that a decode that reads another chunk cannot write into it.
@@ -206,10 +216,8 @@ class LocalChunkCache final : public ChunkCache {
       } else {
         ++file_errors_;
         files_off_.store(kFileRetryAfter, std::memory_order_relaxed);
-        auto block = AllocateHeap(size);
-        std::memcpy(block.get(), out.data(), size);
         ++promoted_;
-        result = KeepOnHeap(key, kept, HeapBuffer(std::move(block), size));
+        result = KeepOnHeap(key, kept, Buffer::Copy(out));
       }
       // A thread keeps room for usual chunks only.
       if (scratch.size() <= (4 << 20)) kept_scratch = std::move(scratch);
@@ -220,10 +228,10 @@ class LocalChunkCache final : public ChunkCache {
 
   Result<CachedChunk> DecodeToHeap(const ChunkKey& key, const Shape& kept, size_t size,
                                    const DecodeAll& decode) {
-    auto block = AllocateHeap(size);
-    ZN_RETURN_IF_ERROR(decode(std::span(block.get(), size)));
+    HeapBlocks::Block block = blocks_.Take(size);
+    ZN_RETURN_IF_ERROR(decode(block.bytes));
     ++promoted_;
-    return KeepOnHeap(key, kept, HeapBuffer(std::move(block), size));
+    return KeepOnHeap(key, kept, std::move(block.buffer));
   }
 
   bool ShouldTryFile() {
@@ -316,6 +324,7 @@ class LocalChunkCache final : public ChunkCache {
   const CacheOptions bounds_;
   ChunkTable table_;
   CacheFolder folder_;
+  HeapBlocks blocks_{kIdleBlocks};
 
   std::mutex flights_mutex_;
   std::condition_variable landed_;

@@ -136,17 +136,21 @@ Result<Buffer> ChunkIo::ReadRows(const Geometry& geometry, const CodecPipeline& 
     return Buffer(std::shared_ptr<ByteSource>(std::move(stored)), bytes);
   }
   const ChunkKey key{ref.name, geometry.dtype, shape.encoded, &geometry.codecs};
-  if (2 * count >= entry.chunk_rows || cache_.ShouldPromote(key, row)) {
-    ZN_ASSIGN_OR_RETURN(const CachedChunk chunk,
-                        cache_.GetOrDecode(key, shape.kept, [&](std::span<std::byte> out) {
-                          return DecodeKept(pipeline, ref, shape, out);
-                        }));
-    if (auto rows = RowsOf(chunk, shape, row, count)) return std::move(*rows);
-    return Error{ErrorCode::kInternal, "a cached chunk is shorter than what was asked for"};
-  }
+  const auto promotion = cache_.OnMiss(key, row, count);
+  if (promotion != ChunkCache::Promotion::kRows)
+    return ReadPromoted(key, pipeline, ref, shape, row, count, promotion);
   std::vector<std::byte> rows(want);
   ZN_RETURN_IF_ERROR(DecodeRowsKept(pipeline, ref, shape, row, count, rows));
   return Buffer::Own(std::move(rows));
+}
+
+Result<Buffer> ChunkIo::ReadPromoted(const ChunkKey& key, const CodecPipeline& pipeline, const RecordRef& ref,
+                                     const BlockShape& shape, int64_t row, int64_t count,
+                                     ChunkCache::Promotion promotion) const {
+  const auto decode = [&](std::span<std::byte> out) { return DecodeKept(pipeline, ref, shape, out); };
+  ZN_ASSIGN_OR_RETURN(const CachedChunk chunk, cache_.GetOrDecode(key, shape.kept, decode, promotion));
+  if (auto rows = RowsOf(chunk, shape, row, count)) return std::move(*rows);
+  return Error{ErrorCode::kInternal, "a cached chunk is shorter than what was asked for"};
 }
 
 Result<> ChunkIo::DecodeRowsKept(const CodecPipeline& pipeline, const RecordRef& ref, const BlockShape& shape,
@@ -172,9 +176,16 @@ Result<> ChunkIo::ReadRowsInto(const Geometry& geometry, const CodecPipeline& pi
   if (in_chunk && !pipeline.IsIdentity()) {
     const BlockShape shape = ShapeOfBlock(geometry, entry, block);
     const ChunkKey key{ref.name, geometry.dtype, shape.encoded, &geometry.codecs};
-    if (!cache_.Find(key) && (keep == Keep::kNever || !cache_.ShouldPromote(key, row))) {
-      if (count == entry.chunk_rows) return DecodeKept(pipeline, ref, shape, out);
-      return DecodeRowsKept(pipeline, ref, shape, row, count, out);
+    if (!cache_.Find(key)) {
+      using Promotion = ChunkCache::Promotion;
+      const Promotion promotion = keep == Keep::kNever ? Promotion::kRows : cache_.OnMiss(key, row, count);
+      if (count == entry.chunk_rows && promotion != Promotion::kFile) return DecodeKept(pipeline, ref, shape, out);
+      // Where most rows are taken now, little is left for which to keep it while somebody passes.
+      if (promotion == Promotion::kRows || (promotion == Promotion::kPassing && 2 * count >= entry.chunk_rows))
+        return DecodeRowsKept(pipeline, ref, shape, row, count, out);
+      ZN_ASSIGN_OR_RETURN(const Buffer rows, ReadPromoted(key, pipeline, ref, shape, row, count, promotion));
+      CopyBytes(out.data(), rows.data(), out.size());
+      return {};
     }
   }
   ZN_ASSIGN_OR_RETURN(const Buffer rows, ReadRows(geometry, pipeline, entry, block, row, count));

@@ -55,6 +55,9 @@ class ChunkIo {
                                const FieldEntry& entry, int64_t row) const;
 
  private:
+  Result<Buffer> ReadPromoted(const ChunkKey& key, const CodecPipeline& pipeline, const RecordRef& ref,
+                              const BlockShape& shape, int64_t row, int64_t count,
+                              ChunkCache::Promotion promotion) const;
   Result<> DecodeRowsKept(const CodecPipeline& pipeline, const RecordRef& ref, const BlockShape& shape,
                           int64_t row, int64_t count, std::span<std::byte> out) const;
   Result<> DecodeKept(const CodecPipeline& pipeline, const RecordRef& ref, const BlockShape& shape,

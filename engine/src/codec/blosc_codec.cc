@@ -112,24 +112,28 @@ class BloscCodec final : public BytesCodec {
       std::memcpy(out.data(), all.bytes().data() + offset, out.size());
       return {};
     }
-    ZN_RETURN_IF_ERROR(FetchBlocks(in, header, offset, out.size()));
-    const int count = static_cast<int>(out.size() / header.item_size);
-    const int got =
-        blosc_getitem(head.data(), static_cast<int>(offset / header.item_size), count, out.data());
+    if (header.stored) {
+      if (in.size() != BLOSC_MIN_HEADER_LENGTH + header.bytes) return Corrupt("stored bytes of another size");
+      ZN_ASSIGN_OR_RETURN(const auto stored, in.Fetch(BLOSC_MIN_HEADER_LENGTH + offset, out.size()));
+      std::memcpy(out.data(), stored.data(), out.size());
+      return {};
+    }
+    Scratch blocks;
+    ZN_ASSIGN_OR_RETURN(const size_t begin, CutBlocks(in, head, header, offset, out.size(), blocks));
+    const int got = blosc_getitem(blocks.bytes().data(), static_cast<int>((offset - begin) / header.item_size),
+                                  static_cast<int>(out.size() / header.item_size), out.data());
     if (got < 0 || static_cast<size_t>(got) != out.size()) return Corrupt("a block is damaged");
     return {};
   }
 
  private:
-  // Fetches what blosc_getitem looks at: where all blocks begin, and the blocks of [offset, offset + count).
-  static Result<> FetchBlocks(ByteSource& in, const Header& header, size_t offset, size_t count) {
+  // Makes a buffer of only the blocks that hold [offset, offset + count), fetching nothing else but where all blocks
+  // begin. Returns the decoded place at which it begins. (Layout: c-blosc's README_CHUNK_FORMAT.rst.)
+  static Result<size_t> CutBlocks(ByteSource& in, std::span<const std::byte> head, const Header& header,
+                                  size_t offset, size_t count, Scratch& cut) {
     constexpr size_t kHeader = BLOSC_MIN_HEADER_LENGTH;
-    if (header.stored) {
-      if (in.size() != kHeader + header.bytes) return Corrupt("stored bytes of another size");
-      ZN_RETURN_IF_ERROR(in.Fetch(kHeader + offset, count));
-      return {};
-    }
-    if (header.block_size == 0) return Corrupt("the header has a block size of 0");
+    if (header.block_size == 0 || header.block_size % header.item_size != 0)
+      return Corrupt("the header has a block size of " + std::to_string(header.block_size));
     const size_t blocks = (header.bytes + header.block_size - 1) / header.block_size;
     if (blocks > (in.size() - kHeader) / sizeof(uint32_t)) return Corrupt("too many blocks");
     ZN_ASSIGN_OR_RETURN(const auto table, in.Fetch(kHeader, blocks * sizeof(uint32_t)));
@@ -139,9 +143,9 @@ class BloscCodec final : public BytesCodec {
       return size_t{at};
     };
     // Several threads may have written them in another order than they stand for.
-    const size_t last = (offset + count - 1) / header.block_size;
+    const size_t first = offset / header.block_size, last = (offset + count - 1) / header.block_size;
     size_t from = in.size(), to = 0;
-    for (size_t block = offset / header.block_size; block <= last; ++block) {
+    for (size_t block = first; block <= last; ++block) {
       size_t end = in.size();
       for (size_t other = 0; other < blocks; ++other)
         if (start(other) > start(block)) end = std::min(end, start(other));
@@ -149,8 +153,22 @@ class BloscCodec final : public BytesCodec {
       to = std::max(to, end);
     }
     if (from < kHeader + table.size() || from >= to) return Corrupt("a block begins where none can be");
-    ZN_RETURN_IF_ERROR(in.Fetch(from, to - from));
-    return {};
+    ZN_ASSIGN_OR_RETURN(const auto encoded, in.Fetch(from, to - from));
+
+    const size_t front = kHeader + (last - first + 1) * sizeof(uint32_t);
+    std::byte* const out = cut.Resize(front + encoded.size()).data();
+    std::memcpy(out, head.data(), kHeader);
+    const auto put = [&](size_t at, size_t value) {
+      const auto little = static_cast<uint32_t>(value);
+      std::memcpy(out + at, &little, sizeof little);
+    };
+    const size_t begin = first * header.block_size;
+    put(4, std::min(header.bytes, (last + 1) * header.block_size) - begin);
+    put(12, front + encoded.size());
+    for (size_t block = first; block <= last; ++block)
+      put(kHeader + (block - first) * sizeof(uint32_t), start(block) - from + front);
+    std::memcpy(out + front, encoded.data(), encoded.size());
+    return begin;
   }
 
   static Result<> DecodeChecked(std::span<const std::byte> in, const Header& header,

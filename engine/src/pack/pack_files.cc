@@ -2,11 +2,16 @@
 
 #include <algorithm>
 
+#include "base/memory_limit.h"
+
 namespace zn {
 namespace {
 
 constexpr int kMostHops = 64;  // a record that was moved more often than that goes in a circle
 constexpr int64_t kMostMovesBytes = int64_t{1} << 30;
+
+// Enough for the chunks of a store some ten times as large as the memory, and some 5 GiB of chunks.
+int64_t FrontBytes() { return std::clamp<int64_t>(MemoryLimit() / 16, 1 << 20, 16 << 20); }
 
 std::string Place(uint32_t pack, uint64_t offset) {
   return "packs/" + PackFileName(pack, ".pack") + " at offset " + std::to_string(offset);
@@ -53,7 +58,8 @@ PackFiles::PackFiles(std::shared_ptr<FileSystem> files, std::string directory, u
     : files_(std::move(files)),
       directory_(std::move(directory)),
       salt_(salt),
-      reserve_(static_cast<uint64_t>(std::max<int64_t>(reserve, 1 << 20))) {}
+      reserve_(static_cast<uint64_t>(std::max<int64_t>(reserve, 1 << 20))),
+      fronts_(FrontBytes()) {}
 
 Result<> PackFiles::AddOpenPack(uint32_t number, const File& file) {
   auto pack = std::make_shared<Pack>();
@@ -153,36 +159,36 @@ Result<PackFiles::Located> PackFiles::Locate(const RecordRef& ref, int hops) con
   return Located{pack->map, ref};
 }
 
-Result<> PackFiles::Check(const Located& record, uint64_t begin, uint64_t end) const {
+Result<PackRecordHead> PackFiles::OpenHead(const Located& record, const RecordFront* front) const {
+  const RecordRef& ref = record.ref;
+  const size_t size = PackRecordHeadSize(ref.length);
+  const std::span<const std::byte> bytes =
+      front != nullptr ? std::span(front->head) : std::span(record.map->data() + ref.offset - size, size);
+  auto head = PackRecordHead::Open(bytes, ref.length, salt_);
+  if (head && head->header().name != ref.name)
+    head = Error{ErrorCode::kCorrupt, "another record than the one referred to"};
+  if (!head) return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": " + head.error().message};
+  return head;
+}
+
+Result<> PackFiles::Check(const Located& record, uint64_t begin, uint64_t end, const RecordFront* front) const {
   const RecordRef& ref = record.ref;
   const bool whole = begin == 0 && end == ref.length;
   if (checked_.Has(CheckedRecords::kRecord, ref.file, ref.offset)) return {};
-  auto corrupt = [&](const std::string& what) {
-    return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": " + what};
-  };
   std::optional<PackRecordHead> head;
-  const auto open_head = [&]() -> Result<> {
-    const size_t size = PackRecordHeadSize(ref.length);
-    auto opened =
-        PackRecordHead::Open({record.map->data() + ref.offset - size, size}, ref.length, salt_);
-    if (!opened) return corrupt(opened.error().message);
-    if (opened->header().name != ref.name)
-      return corrupt("another record than the one referred to");
-    head = *opened;
-    return {};
-  };
   // Also when no block is to be checked: what is read has to be the record that was meant.
   if (!checked_.Has(CheckedRecords::kHead, ref.file, ref.offset)) {
-    ZN_RETURN_IF_ERROR(open_head());
+    ZN_ASSIGN_OR_RETURN(head, OpenHead(record, front));
     checked_.Add(CheckedRecords::kHead, ref.file, ref.offset);
   }
   for (uint64_t at = begin / kCheckBlock * kCheckBlock; at < end; at += kCheckBlock) {
     const uint64_t place = ref.offset + at;
     if (checked_.Has(CheckedRecords::kBlock, ref.file, place)) continue;
-    if (!head) ZN_RETURN_IF_ERROR(open_head());
+    if (!head) ZN_ASSIGN_OR_RETURN(head, OpenHead(record, front));
     const size_t size = std::min<uint64_t>(kCheckBlock, ref.length - at);
     if (!head->IsSound(at / kCheckBlock, {record.map->data() + place, size})) {
-      return corrupt("wrong checksum of a record, in its bytes from " + std::to_string(at) + " on");
+      return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": wrong checksum of a record, in its bytes from " +
+                                            std::to_string(at) + " on"};
     }
     // A record that is read as a whole takes one place in memory, not one for each block.
     if (!whole) checked_.Add(CheckedRecords::kBlock, ref.file, place);
@@ -199,32 +205,56 @@ Result<Buffer> PackFiles::Read(const RecordRef& ref) const {
   return Buffer(record.map, {record.map->data() + record.ref.offset, ref.length});
 }
 
-/// Reads from the disk what is asked for and nothing around it.
+/// Reads from the disk what is asked for and nothing around it, and the front of a record only when
+/// it is not remembered.
 class PackFiles::Source final : public ByteSource {
  public:
-  Source(const PackFiles& packs, Located record) : packs_(packs), record_(std::move(record)) {}
+  Source(const PackFiles& packs, Located record)
+      : packs_(packs), record_(std::move(record)), front_(packs.fronts_.Find(record_.ref.file, record_.ref.offset)) {
+    // A damaged reference may name this place for another record.
+    if (front_ != nullptr && (front_->name != record_.ref.name || front_->length != size())) front_ = nullptr;
+  }
 
   size_t size() const override { return record_.ref.length; }
+
   Result<std::span<const std::byte>> Fetch(size_t offset, size_t count) override {
     if (count == 0) return std::span<const std::byte>();
+    if (front_ != nullptr && offset + count <= front_->payload.size())
+      return std::span(front_->payload).subspan(offset, count);
     // Whole blocks are checked; the first fetch needs the head, too, which stands before the
     // payload.
     const uint64_t payload = record_.ref.offset;
     const uint64_t begin = offset / kCheckBlock * kCheckBlock;
     const uint64_t end =
         std::min<uint64_t>((offset + count + kCheckBlock - 1) / kCheckBlock * kCheckBlock, size());
-    const size_t head = fetched_ ? 0 : PackRecordHeadSize(size());
+    const size_t head = fetched_ || front_ != nullptr ? 0 : PackRecordHeadSize(size());
     fetched_ = true;
     if (head > 0 && begin > 0) record_.map->WillNeed(payload - head, head);
     const uint64_t from = begin > 0 ? payload + begin : payload - head;
     record_.map->WillNeed(from, payload + end - from);
-    ZN_RETURN_IF_ERROR(packs_.Check(record_, offset, offset + count));
+    ZN_RETURN_IF_ERROR(packs_.Check(record_, offset, offset + count, front_.get()));
+    if (head > 0 && offset + count <= RecordFronts::kPayloadBytes) Remember();
     return std::span(record_.map->data() + payload + offset, count);
   }
 
  private:
+  // Its first block has been checked.
+  void Remember() {
+    const size_t head = PackRecordHeadSize(size());
+    if (head > RecordFronts::kMostHeadBytes || size() <= 2 * kCheckBlock) return;
+    const std::byte* const payload = record_.map->data() + record_.ref.offset;
+    auto front = std::make_shared<RecordFront>();
+    front->name = record_.ref.name;
+    front->length = size();
+    front->head.assign(payload - head, payload);
+    front->payload.assign(payload, payload + RecordFronts::kPayloadBytes);
+    front_ = front;
+    packs_.fronts_.Add(record_.ref.file, record_.ref.offset, std::move(front));
+  }
+
   const PackFiles& packs_;
   const Located record_;
+  std::shared_ptr<const RecordFront> front_;
   bool fetched_ = false;
 };
 

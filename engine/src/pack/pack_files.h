@@ -13,6 +13,7 @@
 
 #include "base/file_system.h"
 #include "pack/pack_format.h"
+#include "pack/record_fronts.h"
 #include "zn/engine/buffer.h"
 #include "zn/engine/byte_source.h"
 
@@ -86,8 +87,10 @@ class PackFiles {
   };
   class Source;
   Result<Located> Locate(const RecordRef& ref, int hops) const;
+  /// The record's head where it lies, or as `front` has it.
+  Result<PackRecordHead> OpenHead(const Located& record, const RecordFront* front) const;
   /// Checks the blocks of the record that hold [begin, end) of its payload, if that was not done.
-  Result<> Check(const Located& record, uint64_t begin, uint64_t end) const;
+  Result<> Check(const Located& record, uint64_t begin, uint64_t end, const RecordFront* front = nullptr) const;
   void OpenIndex(Sealed& sealed) const;
 
   const std::shared_ptr<FileSystem> files_;
@@ -95,6 +98,7 @@ class PackFiles {
   const uint32_t salt_;
   const uint64_t reserve_;
   mutable CheckedRecords checked_;
+  mutable RecordFronts fronts_;
   mutable std::shared_mutex mutex_;
   mutable std::unordered_map<uint32_t, std::shared_ptr<Pack>> packs_;  // guarded by mutex_
   std::vector<std::shared_ptr<Sealed>> sealed_;                        // guarded by mutex_

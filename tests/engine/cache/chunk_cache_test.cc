@@ -16,6 +16,8 @@
 namespace zn {
 namespace {
 
+using Promotion = ChunkCache::Promotion;
+
 namespace fs = std::filesystem;
 
 const std::string kCodecs = R"([{"name":"bytes","configuration":{"endian":"little"}}])";
@@ -458,27 +460,58 @@ TEST_F(ChunkCacheTest, TouchesFarApartAreNotRepeated) {
   const size_t chunk = 32 * 1000 * 3 * ItemSize(Key(1, shape).dtype);
   const size_t recent = (1 << 20) / chunk;
   ASSERT_GE(recent, 2u);
-  EXPECT_FALSE(cache_->ShouldPromote(Key(1, shape), 5));
+  EXPECT_EQ(cache_->OnMiss(Key(1, shape), 5, 1), Promotion::kRows);
   for (size_t i = 0; i < recent - 1; ++i)
-    EXPECT_FALSE(cache_->ShouldPromote(Key(static_cast<int>(10 + i), shape), 5));
-  EXPECT_TRUE(cache_->ShouldPromote(Key(1, shape), 5));
-  EXPECT_FALSE(cache_->ShouldPromote(Key(2, shape), 5));
+    EXPECT_EQ(cache_->OnMiss(Key(static_cast<int>(10 + i), shape), 5, 1), Promotion::kRows);
+  EXPECT_EQ(cache_->OnMiss(Key(1, shape), 5, 1), Promotion::kFile);
+  EXPECT_EQ(cache_->OnMiss(Key(2, shape), 5, 1), Promotion::kRows);
   for (size_t i = 0; i < recent + 2; ++i)
-    EXPECT_FALSE(cache_->ShouldPromote(Key(static_cast<int>(100 + i), shape), 5));
-  EXPECT_FALSE(cache_->ShouldPromote(Key(2, shape), 5));
-  EXPECT_TRUE(cache_->ShouldPromote(Key(2, shape), 6)) << "the touch before counts";
+    EXPECT_EQ(cache_->OnMiss(Key(static_cast<int>(100 + i), shape), 5, 1), Promotion::kRows);
+  EXPECT_EQ(cache_->OnMiss(Key(2, shape), 5, 1), Promotion::kRows);
+  EXPECT_EQ(cache_->OnMiss(Key(2, shape), 6, 1), Promotion::kFile) << "the touch before counts";
 }
 
 TEST_F(ChunkCacheTest, PromotesAtTheSecondTouch) {
   Open();
-  EXPECT_FALSE(cache_->ShouldPromote(Key(1), 5));
-  EXPECT_FALSE(cache_->ShouldPromote(Key(2), 5));
-  EXPECT_TRUE(cache_->ShouldPromote(Key(1), 6));
-  EXPECT_TRUE(cache_->ShouldPromote(Key(3), 0)) << "a sequential reader comes in at row 0";
-  EXPECT_FALSE(cache_->ShouldPromote(Key(4, Shape{1, 1000000, 3}), 0))
+  EXPECT_EQ(cache_->OnMiss(Key(1), 5, 1), Promotion::kRows);
+  EXPECT_EQ(cache_->OnMiss(Key(2), 5, 1), Promotion::kRows);
+  EXPECT_EQ(cache_->OnMiss(Key(1), 6, 1), Promotion::kFile);
+  EXPECT_EQ(cache_->OnMiss(Key(3), 0, 1), Promotion::kPassing) << "a sequential reader comes in at row 0";
+  EXPECT_EQ(cache_->OnMiss(Key(4, Shape{1, 1000000, 3}), 0, 1), Promotion::kRows)
       << "there is nothing behind row 0";
-  EXPECT_TRUE(cache_->ShouldPromote(Key(5, Shape{8, 3}), 4))
+  EXPECT_EQ(cache_->OnMiss(Key(5, Shape{8, 3}), 4, 1), Promotion::kFile)
       << "small chunks are decoded whole anyway";
+}
+
+// One pass over a field leaves no files; the second one does.
+TEST_F(ChunkCacheTest, PassingChunksStayInMemory) {
+  options_.bounds.max_heap_bytes = 3 * 64 * 100 * 3 * 4;
+  Open();
+  constexpr int kChunks = 40;
+  const auto pass = [&](int64_t row, int64_t count, Promotion expected) {
+    for (int i = 0; i < kChunks; ++i) {
+      ASSERT_FALSE(cache_->Find(Key(i)));
+      ASSERT_EQ(cache_->OnMiss(Key(i), row, count), expected) << i;
+      const auto chunk = cache_->GetOrDecode(Key(i), kShape, FillWith(static_cast<float>(i)), expected);
+      ASSERT_TRUE(chunk);
+      EXPECT_TRUE(HoldsOnly(chunk->bytes, static_cast<float>(i)));
+      EXPECT_TRUE(cache_->Find(Key(i)));
+      EXPECT_LE(cache_->stats().heap_bytes, options_.bounds.max_heap_bytes);
+    }
+  };
+  pass(0, 1, Promotion::kPassing);
+  EXPECT_TRUE(Files().empty());
+  EXPECT_EQ(cache_->stats().promoted, kChunks);
+  pass(0, kShape[0], Promotion::kFile);
+  EXPECT_EQ(Files().size(), size_t{kChunks});
+}
+
+// Requests of one reader overtake one another.
+TEST_F(ChunkCacheTest, FirstRowSoonAfterAnotherIsStillOnePass) {
+  Open();
+  EXPECT_EQ(cache_->OnMiss(Key(1), 3, 1), Promotion::kRows);
+  EXPECT_EQ(cache_->OnMiss(Key(1), 0, 1), Promotion::kPassing);
+  EXPECT_EQ(cache_->OnMiss(Key(1), 5, 1), Promotion::kFile);
 }
 
 // Everything at once: hits, misses, evictions of pinned and other chunks, deletion. For the thread
@@ -501,8 +534,9 @@ TEST_F(ChunkCacheTest, SurvivesManyThreads) {
         const bool is_small = number % 3 == 0;
         const ChunkKey key = is_small ? Key(number, small) : Key(number);
         std::optional<CachedChunk> chunk = cache_->Find(key);
-        if (!chunk && cache_->ShouldPromote(key, static_cast<int64_t>(random() % 64))) {
-          auto made = cache_->GetOrDecode(key, key.shape, FillWith(value));
+        const auto promotion = chunk ? Promotion::kRows : cache_->OnMiss(key, static_cast<int64_t>(random() % 64), 1);
+        if (promotion != Promotion::kRows) {
+          auto made = cache_->GetOrDecode(key, key.shape, FillWith(value), promotion);
           if (!made) {
             ++wrong;
             continue;

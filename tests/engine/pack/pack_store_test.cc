@@ -127,6 +127,26 @@ TEST_F(PackStoreFaults, FlippedBitInAnyBlockIsFoundByTheReadThatTouchesIt) {
   }
 }
 
+// The front of a record is remembered after its first read: what comes from there and what from the pack is the same.
+TEST_F(PackStoreFaults, PartsAroundTheFrontOfARecord) {
+  const auto payload = Payload(40000, 1);
+  auto store = Open();
+  const RecordRef ref = PutOne(*store, payload);
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& [offset, count] : {std::pair<size_t, size_t>{0, 16}, {16, 304}, {0, 320}, {0, 321}, {319, 2},
+                                        {320, 10}, {4090, 10}, {39999, 1}, {0, 40000}, {320, 0}}) {
+      auto source = store->Open(ref);
+      ASSERT_TRUE(source);
+      for (int again = 0; again < 2; ++again) {
+        const auto bytes = (*source)->Fetch(offset, count);
+        ASSERT_TRUE(bytes) << bytes.error().message;
+        ASSERT_EQ(bytes->size(), count);
+        EXPECT_TRUE(std::equal(bytes->begin(), bytes->end(), payload.begin() + static_cast<long>(offset)));
+      }
+    }
+  }
+}
+
 TEST_F(PackStoreFaults, ForgedReferenceIsRefusedInParts) {
   auto store = Open();
   RecordRef ref = PutOne(*store, Payload(20000, 1));
@@ -136,6 +156,9 @@ TEST_F(PackStoreFaults, ForgedReferenceIsRefusedInParts) {
   longer.length += 1;
   RecordRef beyond = ref;
   beyond.length = 1 << 30;
+  auto genuine = store->Open(ref);  // whose front is remembered from now on
+  ASSERT_TRUE(genuine);
+  EXPECT_TRUE((*genuine)->Fetch(100, 10));
   for (const RecordRef& forged : {other, longer, beyond}) {
     auto source = store->Open(forged);
     if (source) EXPECT_FALSE((*source)->Fetch(100, 10));

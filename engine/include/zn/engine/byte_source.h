@@ -15,8 +15,7 @@ class ByteSource {
   virtual ~ByteSource() = default;
   virtual size_t size() const = 0;
   /// The bytes [offset, offset + count), valid as long as the source. REQUIRES: they lie within.
-  /// What all calls return are parts of one array, of which nothing may be looked at that no call
-  /// has returned.
+  /// What two calls return need not lie beside each other in memory.
   virtual Result<std::span<const std::byte>> Fetch(size_t offset, size_t count) = 0;
 };
 
