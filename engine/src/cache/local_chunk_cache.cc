@@ -142,11 +142,11 @@ class LocalChunkCache final : public ChunkCache {
     std::atomic<uint64_t>& touch = touches_[name % touches_.size()];
     const uint64_t before = touch.load(std::memory_order_relaxed);
     const auto clock = touched_.load(std::memory_order_relaxed);
-    const uint32_t between = clock - static_cast<uint32_t>(before);
-    if (before >> 32 == tag >> 32 && between <= recent_ / kTouchUnit) return between;
     const uint32_t units = UnitsOf(key);
     touched_.fetch_add(units, std::memory_order_relaxed);
     touch.store(tag >> 32 << 32 | uint32_t{clock + units}, std::memory_order_relaxed);
+    const uint32_t between = clock - static_cast<uint32_t>(before);
+    if (before >> 32 == tag >> 32 && between <= recent_ / kTouchUnit) return between;
     return std::nullopt;
   }
 

@@ -143,7 +143,10 @@ class BloscCodec final : public BytesCodec {
       return size_t{at};
     };
     // Several threads may have written them in another order than they stand for.
-    const size_t first = offset / header.block_size, last = (offset + count - 1) / header.block_size;
+    const size_t last = (offset + count - 1) / header.block_size;
+    size_t first = offset / header.block_size;
+    // A short last block alone would be less than the block size that the header names.
+    if (first == last && (last + 1) * header.block_size > header.bytes && first > 0) --first;
     size_t from = in.size(), to = 0;
     for (size_t block = first; block <= last; ++block) {
       size_t end = in.size();

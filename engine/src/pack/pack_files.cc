@@ -184,7 +184,9 @@ Result<> PackFiles::Check(const Located& record, uint64_t begin, uint64_t end, c
   for (uint64_t at = begin / kCheckBlock * kCheckBlock; at < end; at += kCheckBlock) {
     const uint64_t place = ref.offset + at;
     if (checked_.Has(CheckedRecords::kBlock, ref.file, place)) continue;
-    if (!head) ZN_ASSIGN_OR_RETURN(head, OpenHead(record, front));
+    if (!head) {
+      ZN_ASSIGN_OR_RETURN(head, OpenHead(record, front));
+    }
     const size_t size = std::min<uint64_t>(kCheckBlock, ref.length - at);
     if (!head->IsSound(at / kCheckBlock, {record.map->data() + place, size})) {
       return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": wrong checksum of a record, in its bytes from " +

@@ -20,7 +20,7 @@ TEST(HeapBlocks, TakesAgainWhatWasGivenBack) {
     EXPECT_EQ(block.buffer.size(), kSize);
   }
   EXPECT_EQ(blocks.Take(kSize + 1000).bytes.data(), first) << "sizes are rounded up";
-  const HeapBlocks::Block small = blocks.Take(kSize / 3);
+  const HeapBlocks::Block small = blocks.Take(kSize / 4);
   EXPECT_NE(small.bytes.data(), first) << "too large a block for so little";
 }
 
