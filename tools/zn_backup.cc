@@ -159,10 +159,12 @@ int Restore(Command& command, BackupRepository& repository, const std::atomic<bo
   auto restored =
       zn::tools::RestoreFrames(repository, command.frames, stop, command.control.progress);
   if (!restored) {
-    const int code = restored.error().fault == zn::tools::Fault::kUsage
-                         ? BackupExit::kUsage
-                         : ExitOf(restored.error().error, false);
-    return Fail(command, restored.error().error, code);
+    const auto& [fault, error] = restored.error();
+    // A store that is in use is not the repository.
+    const int code = fault == zn::tools::Fault::kUsage                                          ? BackupExit::kUsage
+                     : fault == zn::tools::Fault::kStore && error.code != ErrorCode::kCancelled ? BackupExit::kFailed
+                                                                                                : ExitOf(error, false);
+    return Fail(command, error, code);
   }
   Print(command.json ? zn::tools::BackupFramesJson(*restored, Since(begin))
                      : zn::tools::BackupFramesText(command.target, *restored, Since(begin)));

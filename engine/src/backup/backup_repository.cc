@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <chrono>
 
+#include "backup/directory_backup.h"
 #include "backup/object_writer.h"
+#include "backup/prune.h"
 #include "backup/repository.h"
 #include "backup/repository_lock.h"
 #include "backup/snapshot_store.h"
 #include "backup/store_backup.h"
 #include "backup/store_restore.h"
+#include "backup/verify.h"
 #include "zn/engine/backup.h"
 
 namespace zn {
@@ -74,12 +77,8 @@ class BackupRepositoryImpl final : public BackupRepository {
                                  const BackupControl& control) override;
   Result<std::unique_ptr<Store>> OpenSnapshot(const std::string& id,
                                               const std::string& scratch) override;
-  Result<BackupVerifySummary> Verify(const BackupVerifyOptions&, const BackupControl&) override {
-    return Error{ErrorCode::kUnsupported, "not yet"};
-  }
-  Result<PruneSummary> Prune(const PruneOptions&, const BackupControl&) override {
-    return Error{ErrorCode::kUnsupported, "not yet"};
-  }
+  Result<BackupVerifySummary> Verify(const BackupVerifyOptions& options, const BackupControl& control) override;
+  Result<PruneSummary> Prune(const PruneOptions& options, const BackupControl& control) override;
   Result<std::optional<Buffer>> FindContent(const Sha256& content) override;
 
  private:
@@ -88,6 +87,9 @@ class BackupRepositoryImpl final : public BackupRepository {
     return RepositoryLock::Take(repository_->directory(), kind, command, wait_, notice_);
   }
   Result<SnapshotDocument> Document(const std::string& id) const;
+  Result<> BackUpStore(const std::string& source, const std::vector<SnapshotDocument>& earlier,
+                       const BackupOptions& options, const BackupControl& control, backup::ObjectWriter& writer,
+                       SnapshotDocument& snapshot) const;
 
   const std::unique_ptr<Repository> repository_;
   const std::chrono::milliseconds wait_;
@@ -133,6 +135,23 @@ Result<SnapshotDocument> BackupRepositoryImpl::Document(const std::string& id) c
   return repository_->ReadSnapshot(*parsed);
 }
 
+Result<> BackupRepositoryImpl::BackUpStore(const std::string& source, const std::vector<SnapshotDocument>& earlier,
+                                           const BackupOptions& options, const BackupControl& control,
+                                           backup::ObjectWriter& writer, SnapshotDocument& snapshot) const {
+  snapshot.kind = SourceKind::kStore;
+  ZN_ASSIGN_OR_RETURN(const auto files, backup::OpenStoreFiles(source));
+  snapshot.store = files.superblock.uuid;
+  snapshot.superblock = files.superblock_bytes;
+  snapshot.sequence = files.sequence;
+  const SnapshotDocument* parent = nullptr;
+  for (auto at = earlier.rbegin(); at != earlier.rend() && parent == nullptr && !options.read_all; ++at) {
+    ZN_ASSIGN_OR_RETURN(const bool continues, backup::Continues(files, *at));
+    if (continues) parent = &*at;
+  }
+  if (parent != nullptr) snapshot.parent = parent->id;
+  return backup::StoreBackup(*repository_, writer, control).Run(files, parent, snapshot);
+}
+
 Result<BackupSnapshot> BackupRepositoryImpl::Backup(const std::string& source,
                                                     const BackupOptions& options,
                                                     const BackupControl& control) {
@@ -151,20 +170,20 @@ Result<BackupSnapshot> BackupRepositoryImpl::Backup(const std::string& source,
                       repository_->Snapshots([](const backup::RandomId&, const Error&) {}));
   backup::ObjectWriter writer(*repository_);
 
-  snapshot.kind = SourceKind::kStore;
-  ZN_ASSIGN_OR_RETURN(const auto files, backup::OpenStoreFiles(source));
-  snapshot.store = files.superblock.uuid;
-  snapshot.superblock = files.superblock_bytes;
-  snapshot.sequence = files.sequence;
-  const SnapshotDocument* parent = nullptr;
-  for (auto at = earlier.rbegin(); at != earlier.rend() && parent == nullptr && !options.read_all;
-       ++at) {
-    ZN_ASSIGN_OR_RETURN(const bool continues, backup::Continues(files, *at));
-    if (continues) parent = &*at;
+  if (PathExists(source + "/superblock")) {
+    ZN_RETURN_IF_ERROR(BackUpStore(source, earlier, options, control, writer, snapshot));
+  } else if (backup::IsZarr(source)) {
+    snapshot.kind = SourceKind::kDirectory;
+    const SnapshotDocument* parent = nullptr;
+    for (const SnapshotDocument& one : earlier)
+      if (one.kind == snapshot.kind && one.host == snapshot.host && one.source == snapshot.source && !options.read_all)
+        parent = &one;
+    if (parent != nullptr) snapshot.parent = parent->id;
+    ZN_RETURN_IF_ERROR(backup::BackUpDirectory(*repository_, writer, source, parent, control, snapshot));
+  } else {
+    return Error{ErrorCode::kNotFound,
+                 source + " is neither a ZnStore (it has no superblock) nor a Zarr group or array (no zarr.json, .zgroup or .zarray)"};
   }
-  if (parent != nullptr) snapshot.parent = parent->id;
-  backup::StoreBackup run(*repository_, writer, control);
-  ZN_RETURN_IF_ERROR(run.Run(files, parent, snapshot));
 
   // Objects, then the index, then the snapshot: each is on the disk before anything refers to it.
   ZN_RETURN_IF_ERROR(writer.Finish());
@@ -194,8 +213,11 @@ Result<RestoreSummary> BackupRepositoryImpl::Restore(const std::string& id,
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   const std::string making = path + ".restoring-" + id.substr(0, 16);
   ZN_RETURN_IF_ERROR(MakeDirectory(making));
-  ZN_ASSIGN_OR_RETURN(RestoreSummary summary,
-                      backup::RestoreStore(*repository_, snapshot, making, options, control));
+  ZN_ASSIGN_OR_RETURN(
+      RestoreSummary summary,
+      snapshot.kind == SourceKind::kStore
+          ? backup::RestoreStore(*repository_, snapshot, making, options, control)
+          : backup::RestoreDirectory(*repository_, snapshot, making, options, control));
   ZN_RETURN_IF_ERROR(RenameFile(making, path));
   const size_t slash = path.rfind('/');
   ZN_RETURN_IF_ERROR(SyncDirectory(slash == std::string::npos ? "."
@@ -212,6 +234,21 @@ Result<std::unique_ptr<Store>> BackupRepositoryImpl::OpenSnapshot(const std::str
   ZN_ASSIGN_OR_RETURN(const SnapshotDocument snapshot, Document(id));
   ZN_RETURN_IF_ERROR(repository_->LoadIndex());
   return backup::OpenSnapshotStore(*repository_, snapshot, scratch);
+}
+
+Result<BackupVerifySummary> BackupRepositoryImpl::Verify(const BackupVerifyOptions& options,
+                                                         const BackupControl& control) {
+  ZN_ASSIGN_OR_RETURN(const auto lock, Lock(RepositoryLock::Kind::kShared, "verify"));
+  return backup::VerifyRepository(*repository_, options, control);
+}
+
+Result<PruneSummary> BackupRepositoryImpl::Prune(const PruneOptions& options, const BackupControl& control) {
+  reading_.reset();  // of snapshots that were opened here
+  ZN_ASSIGN_OR_RETURN(const auto lock, Lock(RepositoryLock::Kind::kExclusive, "prune"));
+  ZN_ASSIGN_OR_RETURN(backup::Pruned pruned, backup::PruneRepository(*repository_, options, control));
+  for (const SnapshotDocument& snapshot : pruned.kept) pruned.summary.kept.push_back(Describe(snapshot));
+  for (const SnapshotDocument& snapshot : pruned.removed) pruned.summary.removed.push_back(Describe(snapshot));
+  return std::move(pruned.summary);
 }
 
 Result<std::optional<Buffer>> BackupRepositoryImpl::FindContent(const Sha256& content) {

@@ -89,6 +89,7 @@ std::vector<std::byte> EncodeTree(std::span<const TreeEntry> entries) {
     out.Put(entry.kind);
     out.Put(entry.mode);
     out.Put(entry.time_ns);
+    out.Put(entry.changed_ns);
     out.Put(entry.size);
     out.Put(static_cast<uint32_t>(entry.parts.size()));
     for (const TreeEntry::Part& part : entry.parts) {
@@ -100,7 +101,7 @@ std::vector<std::byte> EncodeTree(std::span<const TreeEntry> entries) {
 }
 
 Result<std::vector<TreeEntry>> DecodeTree(std::span<const std::byte> bytes) {
-  constexpr size_t kLeastEntry = 29, kPartSize = 36;
+  constexpr size_t kLeastEntry = 37, kPartSize = 36;
   ByteReader in(bytes);
   ZN_ASSIGN_OR_RETURN(const uint32_t count, TakeHeader(in, ListKind::kTree, kLeastEntry));
   std::vector<TreeEntry> entries(count);
@@ -109,6 +110,7 @@ Result<std::vector<TreeEntry>> DecodeTree(std::span<const std::byte> bytes) {
     entry.kind = in.Get<TreeEntry::Kind>();
     entry.mode = in.Get<uint32_t>() & 07777;
     entry.time_ns = in.Get<int64_t>();
+    entry.changed_ns = in.Get<int64_t>();
     entry.size = in.Get<uint64_t>();
     const auto parts = in.Get<uint32_t>();
     if (!in.ok() || parts > in.remaining() / kPartSize) return Corrupt("is cut short");
