@@ -161,9 +161,10 @@ int Restore(Command& command, BackupRepository& repository, const std::atomic<bo
   if (!restored) {
     const auto& [fault, error] = restored.error();
     // A store that is in use is not the repository.
-    const int code = fault == zn::tools::Fault::kUsage                                          ? BackupExit::kUsage
-                     : fault == zn::tools::Fault::kStore && error.code != ErrorCode::kCancelled ? BackupExit::kFailed
-                                                                                                : ExitOf(error, false);
+    const int code = fault == zn::tools::Fault::kUsage ? BackupExit::kUsage
+                     : fault == zn::tools::Fault::kStore && error.code != ErrorCode::kCancelled
+                         ? BackupExit::kFailed
+                         : ExitOf(error, false);
     return Fail(command, error, code);
   }
   Print(command.json ? zn::tools::BackupFramesJson(*restored, Since(begin))

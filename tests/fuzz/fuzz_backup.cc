@@ -1,4 +1,5 @@
-// The documents of a repository: whatever stands in them, they decode or say why not; what decodes, encodes to itself.
+// The documents of a repository: whatever stands in them, they decode or say why not; what decodes,
+// encodes to itself.
 #include <algorithm>
 
 #include "backup/bundle.h"
@@ -24,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto bytes = std::as_bytes(std::span(data + 1, size - 1));
   switch (data[0] % 6) {
     case 0:
-      if (const auto snapshot = DecodeSnapshot(bytes)) ZN_CHECK(DecodeSnapshot(EncodeSnapshot(*snapshot)));
+      if (const auto snapshot = DecodeSnapshot(bytes))
+        ZN_CHECK(DecodeSnapshot(EncodeSnapshot(*snapshot)));
       break;
     case 1:
       for (const bool sealed : {false, true})

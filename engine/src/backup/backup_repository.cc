@@ -77,7 +77,8 @@ class BackupRepositoryImpl final : public BackupRepository {
                                  const BackupControl& control) override;
   Result<std::unique_ptr<Store>> OpenSnapshot(const std::string& id,
                                               const std::string& scratch) override;
-  Result<BackupVerifySummary> Verify(const BackupVerifyOptions& options, const BackupControl& control) override;
+  Result<BackupVerifySummary> Verify(const BackupVerifyOptions& options,
+                                     const BackupControl& control) override;
   Result<PruneSummary> Prune(const PruneOptions& options, const BackupControl& control) override;
   Result<std::optional<Buffer>> FindContent(const Sha256& content) override;
 
@@ -88,8 +89,8 @@ class BackupRepositoryImpl final : public BackupRepository {
   }
   Result<SnapshotDocument> Document(const std::string& id) const;
   Result<> BackUpStore(const std::string& source, const std::vector<SnapshotDocument>& earlier,
-                       const BackupOptions& options, const BackupControl& control, backup::ObjectWriter& writer,
-                       SnapshotDocument& snapshot) const;
+                       const BackupOptions& options, const BackupControl& control,
+                       backup::ObjectWriter& writer, SnapshotDocument& snapshot) const;
 
   const std::unique_ptr<Repository> repository_;
   const std::chrono::milliseconds wait_;
@@ -135,16 +136,20 @@ Result<SnapshotDocument> BackupRepositoryImpl::Document(const std::string& id) c
   return repository_->ReadSnapshot(*parsed);
 }
 
-Result<> BackupRepositoryImpl::BackUpStore(const std::string& source, const std::vector<SnapshotDocument>& earlier,
-                                           const BackupOptions& options, const BackupControl& control,
-                                           backup::ObjectWriter& writer, SnapshotDocument& snapshot) const {
+Result<> BackupRepositoryImpl::BackUpStore(const std::string& source,
+                                           const std::vector<SnapshotDocument>& earlier,
+                                           const BackupOptions& options,
+                                           const BackupControl& control,
+                                           backup::ObjectWriter& writer,
+                                           SnapshotDocument& snapshot) const {
   snapshot.kind = SourceKind::kStore;
   ZN_ASSIGN_OR_RETURN(const auto files, backup::OpenStoreFiles(source));
   snapshot.store = files.superblock.uuid;
   snapshot.superblock = files.superblock_bytes;
   snapshot.sequence = files.sequence;
   const SnapshotDocument* parent = nullptr;
-  for (auto at = earlier.rbegin(); at != earlier.rend() && parent == nullptr && !options.read_all; ++at) {
+  for (auto at = earlier.rbegin(); at != earlier.rend() && parent == nullptr && !options.read_all;
+       ++at) {
     ZN_ASSIGN_OR_RETURN(const bool continues, backup::Continues(files, *at));
     if (continues) parent = &*at;
   }
@@ -176,13 +181,17 @@ Result<BackupSnapshot> BackupRepositoryImpl::Backup(const std::string& source,
     snapshot.kind = SourceKind::kDirectory;
     const SnapshotDocument* parent = nullptr;
     for (const SnapshotDocument& one : earlier)
-      if (one.kind == snapshot.kind && one.host == snapshot.host && one.source == snapshot.source && !options.read_all)
+      if (one.kind == snapshot.kind && one.host == snapshot.host && one.source == snapshot.source &&
+          !options.read_all)
         parent = &one;
     if (parent != nullptr) snapshot.parent = parent->id;
-    ZN_RETURN_IF_ERROR(backup::BackUpDirectory(*repository_, writer, source, parent, control, snapshot));
+    ZN_RETURN_IF_ERROR(
+        backup::BackUpDirectory(*repository_, writer, source, parent, control, snapshot));
   } else {
     return Error{ErrorCode::kNotFound,
-                 source + " is neither a ZnStore (it has no superblock) nor a Zarr group or array (no zarr.json, .zgroup or .zarray)"};
+                 source +
+                     " is neither a ZnStore (it has no superblock) nor a Zarr group or array (no "
+                     "zarr.json, .zgroup or .zarray)"};
   }
 
   // Objects, then the index, then the snapshot: each is on the disk before anything refers to it.
@@ -242,12 +251,16 @@ Result<BackupVerifySummary> BackupRepositoryImpl::Verify(const BackupVerifyOptio
   return backup::VerifyRepository(*repository_, options, control);
 }
 
-Result<PruneSummary> BackupRepositoryImpl::Prune(const PruneOptions& options, const BackupControl& control) {
+Result<PruneSummary> BackupRepositoryImpl::Prune(const PruneOptions& options,
+                                                 const BackupControl& control) {
   reading_.reset();  // of snapshots that were opened here
   ZN_ASSIGN_OR_RETURN(const auto lock, Lock(RepositoryLock::Kind::kExclusive, "prune"));
-  ZN_ASSIGN_OR_RETURN(backup::Pruned pruned, backup::PruneRepository(*repository_, options, control));
-  for (const SnapshotDocument& snapshot : pruned.kept) pruned.summary.kept.push_back(Describe(snapshot));
-  for (const SnapshotDocument& snapshot : pruned.removed) pruned.summary.removed.push_back(Describe(snapshot));
+  ZN_ASSIGN_OR_RETURN(backup::Pruned pruned,
+                      backup::PruneRepository(*repository_, options, control));
+  for (const SnapshotDocument& snapshot : pruned.kept)
+    pruned.summary.kept.push_back(Describe(snapshot));
+  for (const SnapshotDocument& snapshot : pruned.removed)
+    pruned.summary.removed.push_back(Describe(snapshot));
   return std::move(pruned.summary);
 }
 

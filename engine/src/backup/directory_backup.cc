@@ -16,12 +16,16 @@ namespace {
 
 constexpr uint32_t kPartBytes = 8 << 20;
 constexpr size_t kLeastList = 64, kMostList = 8192;  // entries
-constexpr int64_t kRecent = 1'000'000'000;  // ns: a file that changed so shortly before may change again with the same times
+constexpr int64_t kRecent = 1'000'000'000;  // ns: a file that changed so shortly before may change
+                                            // again with the same times
 
-int64_t Nanoseconds(const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+int64_t Nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
 
 /// All entries below `directory`, by path.
-Result<std::vector<TreeEntry>> Walk(const std::string& directory, const std::function<void(const std::string&)>& warn) {
+Result<std::vector<TreeEntry>> Walk(const std::string& directory,
+                                    const std::function<void(const std::string&)>& warn) {
   std::vector<TreeEntry> entries;
   std::vector<std::string> folders = {""};
   while (!folders.empty()) {
@@ -51,7 +55,8 @@ Result<std::vector<TreeEntry>> Walk(const std::string& directory, const std::fun
       entries.push_back(std::move(entry));
     }
   }
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return a.path < b.path; });
   return entries;
 }
 
@@ -83,7 +88,8 @@ class EarlierEntries {
   size_t at_ = 0;
 };
 
-/// Ends of lists depend on the entries only, so that a new one changes one list and not all behind it.
+/// Ends of lists depend on the entries only, so that a new one changes one list and not all behind
+/// it.
 bool EndsList(const TreeEntry& entry, size_t entries) {
   if (entries < kLeastList) return false;
   const auto path = std::as_bytes(std::span(entry.path.data(), entry.path.size()));
@@ -122,11 +128,12 @@ class DirectoryBackup {
   Result<> TakeAll(std::vector<TreeEntry>& entries, EarlierEntries& earlier) {
     for (TreeEntry& entry : entries) {
       if (control_.cancel != nullptr && *control_.cancel)
-        return Error{ErrorCode::kCancelled, "stopped; what is stored already is used by the next run"};
+        return Error{ErrorCode::kCancelled,
+                     "stopped; what is stored already is used by the next run"};
       if (entry.kind == TreeEntry::kFile) {
         ZN_ASSIGN_OR_RETURN(const TreeEntry* same, earlier.Find(entry.path));
-        if (same != nullptr && same->kind == entry.kind && same->size == entry.size && same->time_ns == entry.time_ns &&
-            same->changed_ns == entry.changed_ns) {
+        if (same != nullptr && same->kind == entry.kind && same->size == entry.size &&
+            same->time_ns == entry.time_ns && same->changed_ns == entry.changed_ns) {
           entry.parts = same->parts;
         } else if (!Take(entry)) {
           ++snapshot_.damaged;
@@ -152,11 +159,13 @@ class DirectoryBackup {
       if (control_.warning) control_.warning(entry.path + ": " + what);
       return false;
     };
-    const int fd = ::open((directory_ + "/" + entry.path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    const int fd =
+        ::open((directory_ + "/" + entry.path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return tell(ErrnoError(errno, "open", entry.path).message + "; it is left out");
     const File file = File::Adopt(fd, directory_ + "/" + entry.path);
     struct stat status;
-    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return tell("is no file any more; it is left out");
+    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+      return tell("is no file any more; it is left out");
     entry.size = static_cast<uint64_t>(status.st_size);
     entry.time_ns = Nanoseconds(status.st_mtim);
     // 0 is like no other time: the next backup reads it again.
@@ -165,7 +174,8 @@ class DirectoryBackup {
     entry.parts.resize((entry.size + kPartBytes - 1) / kPartBytes);
     for (size_t i = 0; i < entry.parts.size(); ++i) {
       const uint64_t at = uint64_t{kPartBytes} * i;
-      auto bytes = std::make_shared<std::vector<std::byte>>(std::min<uint64_t>(kPartBytes, entry.size - at));
+      auto bytes =
+          std::make_shared<std::vector<std::byte>>(std::min<uint64_t>(kPartBytes, entry.size - at));
       rate_.Take(static_cast<int64_t>(bytes->size()));
       if (auto read = file.ReadAt(static_cast<int64_t>(at), *bytes); !read) {
         // Tasks point into the parts.
@@ -278,7 +288,8 @@ Result<> RestoreLists(RestoreRun& run, const SnapshotDocument& snapshot, const s
         }
         return RestoreEntry(run, entry, path);
       };
-      ZN_RETURN_IF_ERROR(run.pipeline().Submit(static_cast<int64_t>(std::min<uint64_t>(size, kPartBytes)), std::move(restore)));
+      ZN_RETURN_IF_ERROR(run.pipeline().Submit(
+          static_cast<int64_t>(std::min<uint64_t>(size, kPartBytes)), std::move(restore)));
       ZN_RETURN_IF_ERROR(run.Step(size));
     }
   }
@@ -293,13 +304,15 @@ bool IsZarr(const std::string& directory) {
   return false;
 }
 
-Result<> BackUpDirectory(const Repository& repository, ObjectWriter& writer, const std::string& directory,
-                         const SnapshotDocument* parent, const BackupControl& control, SnapshotDocument& snapshot) {
+Result<> BackUpDirectory(const Repository& repository, ObjectWriter& writer,
+                         const std::string& directory, const SnapshotDocument* parent,
+                         const BackupControl& control, SnapshotDocument& snapshot) {
   return DirectoryBackup(repository, writer, directory, control, snapshot).Run(parent);
 }
 
-Result<RestoreSummary> RestoreDirectory(const Repository& repository, const SnapshotDocument& snapshot,
-                                        const std::string& target, const RestoreOptions& options,
+Result<RestoreSummary> RestoreDirectory(const Repository& repository,
+                                        const SnapshotDocument& snapshot, const std::string& target,
+                                        const RestoreOptions& options,
                                         const BackupControl& control) {
   RestoreSummary summary;
   std::atomic<uint64_t> resumed{0};

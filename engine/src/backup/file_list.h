@@ -37,10 +37,10 @@ struct TreeEntry {
   enum Kind : uint8_t { kFile = 1, kFolder = 2 };
   std::string path;  // relative, without "." and ".."
   Kind kind = kFile;
-  uint32_t mode = 0;    // permission bits
-  int64_t time_ns = 0;    // Unix: of the last change of its content
+  uint32_t mode = 0;       // permission bits
+  int64_t time_ns = 0;     // Unix: of the last change of its content
   int64_t changed_ns = 0;  // of the last change of anything (ctime); 0: not known
-  uint64_t size = 0;    // of a file
+  uint64_t size = 0;       // of a file
   struct Part {
     uint32_t length = 0;
     Sha256 content;

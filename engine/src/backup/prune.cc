@@ -43,7 +43,8 @@ class Pruning {
     ZN_RETURN_IF_ERROR(repository_.WriteIndex(tables));
     for (const RandomId& id : old_indexes) ZN_RETURN_IF_ERROR(repository_.RemoveIndex(id));
     ZN_RETURN_IF_ERROR(SyncDirectory(repository_.directory() + "/index"));
-    for (const uint32_t b : going_) ZN_RETURN_IF_ERROR(RemoveFile(repository_.PathOf(usage.index().bundles()[b].id)));
+    for (const uint32_t b : going_)
+      ZN_RETURN_IF_ERROR(RemoveFile(repository_.PathOf(usage.index().bundles()[b].id)));
     ZN_RETURN_IF_ERROR(RemoveTemporaries());
     return std::move(pruned_);
   }
@@ -53,7 +54,8 @@ class Pruning {
     // One that cannot be read may need anything.
     auto snapshots = repository_.Snapshots();
     if (!snapshots)
-      return std::move(snapshots).error().Context("nothing was pruned, as a snapshot cannot be read (remove its file to give it up)");
+      return std::move(snapshots).error().Context(
+          "nothing was pruned, as a snapshot cannot be read (remove its file to give it up)");
     const std::vector<bool> kept = ChooseKept(*snapshots, options_.keep);
     for (size_t i = 0; i < snapshots->size(); ++i)
       (kept[i] ? pruned_.kept : pruned_.removed).push_back(std::move((*snapshots)[i]));
@@ -80,7 +82,8 @@ class Pruning {
     for (uint32_t b = 0; b < bundles; ++b) {
       const uint64_t size = index.bundles()[b].size;
       const uint64_t unused = size - std::min(size, used[b]);
-      goes_[b] = used[b] == 0 || static_cast<double>(unused) > options_.max_unused * static_cast<double>(size) + 4096;
+      goes_[b] = used[b] == 0 || static_cast<double>(unused) >
+                                     options_.max_unused * static_cast<double>(size) + 4096;
       if (!goes_[b]) {
         summary.bytes += size;
         continue;
@@ -104,7 +107,8 @@ class Pruning {
     ObjectWriter writer(repository_);
     for (size_t i = 0; i < places.size(); ++i) {
       if (control_.cancel != nullptr && *control_.cancel)
-        return Error{ErrorCode::kCancelled, "stopped; the repository is whole, and the next prune goes on"};
+        return Error{ErrorCode::kCancelled,
+                     "stopped; the repository is whole, and the next prune goes on"};
       ZN_ASSIGN_OR_RETURN(const auto bytes, repository_.ReadPlace(index, *places[i]));
       ZN_RETURN_IF_ERROR(writer.PutAgain(places[i]->id, bytes));
       if (control_.progress) control_.progress({"writing anew", i + 1, places.size()});
@@ -135,7 +139,8 @@ class Pruning {
 
 }  // namespace
 
-Result<Pruned> PruneRepository(Repository& repository, const PruneOptions& options, const BackupControl& control) {
+Result<Pruned> PruneRepository(Repository& repository, const PruneOptions& options,
+                               const BackupControl& control) {
   return Pruning(repository, options, control).Run();
 }
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <thread>
 
+#include "base/bytes.h"
 #include "log/group.h"
 #include "pack/pack_format.h"
 
@@ -32,6 +33,24 @@ Result<bool> Grew(const SourceFile& file, const FileRecord& earlier) {
   if (file.size < earlier.size) return false;
   ZN_ASSIGN_OR_RETURN(const Sha256 tail, TailOf(file.file, earlier.size));
   return tail == earlier.tail;
+}
+
+/// Where the next group of a log file stands behind `at`; the file's end when there is none.
+/// `bytes` begin at `begin`.
+uint64_t NextGroup(std::span<const std::byte> bytes, uint64_t begin, uint64_t at, uint32_t number,
+                   uint32_t salt) {
+  const uint64_t end = begin + bytes.size();
+  for (at += kGroupAlignment; at < end; at += kGroupAlignment)
+    if (DecodeGroupHeader(bytes.subspan(at - begin), {number, at}, salt)) return at;
+  return end;
+}
+
+/// Is a whole block of it zero?
+bool HasHole(std::span<const std::byte> bytes) {
+  for (uint64_t at = 0; at < bytes.size(); at += kGroupAlignment)
+    if (IsZero(bytes.subspan(at, std::min<uint64_t>(kGroupAlignment, bytes.size() - at))))
+      return true;
+  return false;
 }
 
 const FileRecord* FindFile(const SnapshotDocument& snapshot, const std::string& name) {
@@ -250,8 +269,19 @@ Result<> StoreBackup::Log(const SourceFile& file, Building& building) {
                            return {};
                          });
     if (!sound) {
+      // Older files may have holes where the collection found nothing that is needed; what else is
+      // no group is damage.
+      const uint64_t next = NextGroup(*bytes, begin, at, number, salt_);
+      const auto region = std::span<const std::byte>(*bytes).subspan(at - begin, next - at);
+      if (!HasHole(region)) {
+        building.damaged = true;
+        Warn(file.name + " at offset " + std::to_string(at) + ": " + sound.error().message +
+             "; its bytes are kept as they are");
+      }
       ZN_RETURN_IF_ERROR(cut_to(at));
-      return Damage(file, at, file.size, sound.error().message, building);
+      ZN_RETURN_IF_ERROR(cut_to(next));
+      at = next;
+      continue;
     }
     for (const auto& [first, last] : chunks) {
       ZN_RETURN_IF_ERROR(cut_to(first));

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "backup/crypto.h"
+#include "base/bytes.h"
 #include "base/copy.h"
 #include "base/hash.h"
 #include "log/group.h"
@@ -103,6 +103,7 @@ Result<> WritePieces(RestoreRun& run, const FileRecord& file, uint32_t salt, con
           ZN_RETURN_IF_ERROR(Assemble(run, (*pieces)[i], salt, where, job.data() + in_job));
           in_job += (*pieces)[i].file_bytes();
         }
+        if (IsZero(job)) return {};  // a hole stays one
         return out.WriteAt(static_cast<int64_t>(at), job);
       };
       ZN_RETURN_IF_ERROR(run.pipeline().Submit(static_cast<int64_t>(size), std::move(write)));
@@ -125,6 +126,7 @@ Result<> RestoreFile(RestoreRun& run, const FileRecord& file, uint32_t salt,
   const Result<> drained = run.pipeline().Drain();  // also after an error: tasks use what is here
   if (!written) return Error(written.error()).Context(file.name);
   ZN_RETURN_IF_ERROR(drained);
+  ZN_RETURN_IF_ERROR(out.Truncate(static_cast<int64_t>(file.size)));
   return out.SyncData();
 }
 

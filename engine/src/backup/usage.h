@@ -16,8 +16,8 @@ class Usage {
   explicit Usage(const Repository& repository)
       : repository_(repository), index_(repository.index()), used_(index_->places().size()) {}
 
-  /// Marks the snapshot's lists and all objects in them. `problem` is told what is missing or damaged; what was marked for
-  /// an earlier snapshot is not looked at again.
+  /// Marks the snapshot's lists and all objects in them. `problem` is told what is missing or
+  /// damaged; what was marked for an earlier snapshot is not looked at again.
   void Mark(const SnapshotDocument& snapshot, const std::function<void(const Error&)>& problem);
 
   const ObjectIndex& index() const { return *index_; }
@@ -26,7 +26,8 @@ class Usage {
   uint64_t lists() const { return lists_.size(); }
 
  private:
-  bool MarkObject(const Sha256& content, uint64_t length, const std::function<void(const Error&)>& problem);
+  bool MarkObject(const Sha256& content, uint64_t length,
+                  const std::function<void(const Error&)>& problem);
 
   const Repository& repository_;
   const std::shared_ptr<const ObjectIndex> index_;

@@ -14,13 +14,18 @@ namespace {
 
 class Verification {
  public:
-  Verification(Repository& repository, const BackupVerifyOptions& options, const BackupControl& control)
-      : repository_(repository), options_(options), control_(control), rate_(control.bytes_per_second) {}
+  Verification(Repository& repository, const BackupVerifyOptions& options,
+               const BackupControl& control)
+      : repository_(repository),
+        options_(options),
+        control_(control),
+        rate_(control.bytes_per_second) {}
 
   Result<BackupVerifySummary> Run() {
     ZN_RETURN_IF_ERROR(repository_.LoadIndex([&](const Error& error) { Problem(error); }));
-    ZN_ASSIGN_OR_RETURN(const auto snapshots,
-                        repository_.Snapshots([&](const RandomId&, const Error& error) { Problem(error); }));
+    ZN_ASSIGN_OR_RETURN(
+        const auto snapshots,
+        repository_.Snapshots([&](const RandomId&, const Error& error) { Problem(error); }));
     summary_.snapshots = snapshots.size();
     Usage usage(repository_);
     const ObjectIndex& index = usage.index();
@@ -45,7 +50,8 @@ class Verification {
     if (control_.warning) control_.warning(error.message);
   }
   Result<> Step(std::string_view stage, uint64_t done, uint64_t total) {
-    if (control_.cancel != nullptr && *control_.cancel) return Error{ErrorCode::kCancelled, "stopped"};
+    if (control_.cancel != nullptr && *control_.cancel)
+      return Error{ErrorCode::kCancelled, "stopped"};
     if (control_.progress) control_.progress({stage, done, total});
     return {};
   }
@@ -53,15 +59,19 @@ class Verification {
   /// Every bundle is there, as long as the index says, and says the same of itself.
   Result<> Tables(const ObjectIndex& index) {
     for (const ObjectIndex::Bundle& bundle : index.bundles()) {
-      ZN_RETURN_IF_ERROR(Step("bundles", static_cast<uint64_t>(&bundle - index.bundles().data()), index.bundles().size()));
+      ZN_RETURN_IF_ERROR(Step("bundles", static_cast<uint64_t>(&bundle - index.bundles().data()),
+                              index.bundles().size()));
       const auto check = [&]() -> Result<> {
-        ZN_ASSIGN_OR_RETURN(const File file, File::Open(repository_.PathOf(bundle.id), File::kRead));
-        ZN_ASSIGN_OR_RETURN(const BundleTable table, ReadBundleTable(file, bundle.id, repository_.master()));
+        ZN_ASSIGN_OR_RETURN(const File file,
+                            File::Open(repository_.PathOf(bundle.id), File::kRead));
+        ZN_ASSIGN_OR_RETURN(const BundleTable table,
+                            ReadBundleTable(file, bundle.id, repository_.master()));
         if (table.size != bundle.size || table.entries.size() != bundle.objects)
           return Error{ErrorCode::kCorrupt, "its table is not what the index says"};
         return {};
       };
-      if (auto checked = check(); !checked) Problem(std::move(checked).error().Context(BundlePath(bundle.id)));
+      if (auto checked = check(); !checked)
+        Problem(std::move(checked).error().Context(BundlePath(bundle.id)));
     }
     return {};
   }
@@ -84,7 +94,8 @@ class Verification {
     for (size_t b = 0; b < by_bundle.size(); ++b) {
       auto& places = by_bundle[b];
       if (!InSubset(index.bundles()[b].id)) continue;
-      std::sort(places.begin(), places.end(), [](const auto& x, const auto& y) { return x.offset < y.offset; });
+      std::sort(places.begin(), places.end(),
+                [](const auto& x, const auto& y) { return x.offset < y.offset; });
       ++summary_.bundles_read;
       uint64_t bytes = 0, largest = 0;
       for (const ObjectIndex::Place& place : places) {
@@ -99,9 +110,11 @@ class Verification {
           auto content = repository_.ReadPlace(index, place);
           if (!content) {
             Problem(content.error());
-          } else if (repository_.encrypted() && repository_.NameOf(HashSha256(*content)) != place.id) {
-            Problem({ErrorCode::kCorrupt, BundlePath(index.bundles()[place.bundle].id) + " at offset " +
-                                              std::to_string(place.offset) + ": an object is not what its name stands for"});
+          } else if (repository_.encrypted() &&
+                     repository_.NameOf(HashSha256(*content)) != place.id) {
+            Problem({ErrorCode::kCorrupt, BundlePath(index.bundles()[place.bundle].id) +
+                                              " at offset " + std::to_string(place.offset) +
+                                              ": an object is not what its name stands for"});
           }
         }
         return {};
@@ -124,7 +137,8 @@ class Verification {
 
 }  // namespace
 
-Result<BackupVerifySummary> VerifyRepository(Repository& repository, const BackupVerifyOptions& options,
+Result<BackupVerifySummary> VerifyRepository(Repository& repository,
+                                             const BackupVerifyOptions& options,
                                              const BackupControl& control) {
   return Verification(repository, options, control).Run();
 }

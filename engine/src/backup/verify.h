@@ -7,7 +7,8 @@
 namespace zn::backup {
 
 /// Loads the index; the caller holds a lock.
-Result<BackupVerifySummary> VerifyRepository(Repository& repository, const BackupVerifyOptions& options,
+Result<BackupVerifySummary> VerifyRepository(Repository& repository,
+                                             const BackupVerifyOptions& options,
                                              const BackupControl& control);
 
 }  // namespace zn::backup

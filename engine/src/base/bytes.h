@@ -15,6 +15,12 @@ namespace zn {
 
 static_assert(std::endian::native == std::endian::little, "ZnStore's formats are little-endian, and so must the machine be");
 
+inline bool IsZero(std::span<const std::byte> bytes) {
+  // Each byte equals the one before it, and the first is zero.
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
 /// Appends values to a growing buffer.
 class ByteWriter {
  public:

@@ -137,7 +137,8 @@ TEST_P(BackupTest, PruneRemovesWhatNobodyNeedsAndNothingElse) {
   std::vector<std::string> ids;
   for (int i = 0; i < 4; ++i) {
     ASSERT_TRUE(store->CreateRoom("r" + std::to_string(i), {}, {}));
-    ASSERT_TRUE((*store->OpenRoom("r" + std::to_string(i)))->Append(MakeBatch(30, 700, 50 + static_cast<uint64_t>(i)), {}));
+    ASSERT_TRUE((*store->OpenRoom("r" + std::to_string(i)))
+                    ->Append(MakeBatch(30, 700, 50 + static_cast<uint64_t>(i)), {}));
     BackupOptions options;
     options.clock = [i] { return int64_t{86'400'000'000'000} * (20'000 + i); };
     auto snapshot = repository->Backup(Path("store"), options, {});
@@ -212,7 +213,8 @@ TEST_P(BackupTest, ARestoreThatWasStoppedGoesOn) {
   }
   EXPECT_EQ(ContentsAt(Path("restored")), ContentsOf(*store));
   EXPECT_EQ(Damage(Path("restored")), std::vector<std::string>{});
-  EXPECT_EQ(repository->Restore(snapshot->id, Path("restored"), {}, {}).error().code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(repository->Restore(snapshot->id, Path("restored"), {}, {}).error().code,
+            ErrorCode::kAlreadyExists);
 }
 
 TEST_P(BackupTest, TwoStoresShareWhatIsTheSame) {
@@ -289,8 +291,37 @@ TEST_P(BackupTest, ARestoredStoreThatGoesItsOwnWayIsNotTakenForTheOther) {
   }
 }
 
-/// Random histories with backups at random moments, into one repository, with prunes between; every snapshot that is left
-/// restores to the state at its moment.
+TEST(BackupOfALog, HolesOfTheCollectionAreNoDamageAndStayHoles) {
+  TempDir dir;
+  {
+    auto store = OpenStore(dir.path() + "/store");
+    auto room = *store->CreateRoom("md", {}, {});
+    for (uint64_t i = 0; i < 300; ++i) ASSERT_TRUE(room->Append(MakeBatch(1, 10000, i), {}));
+  }
+  ASSERT_TRUE(PathExists(dir.path() + "/store/log/000002.log"));
+  const std::string log = dir.path() + "/store/log/000001.log";
+  auto bytes = *ReadWholeFile(log, 1 << 30);
+  std::fill_n(bytes.begin() + (20 << 20), 8 << 20, std::byte{0});
+  std::fill_n(bytes.begin() + (40 << 20), 4096, std::byte{0});
+  ASSERT_TRUE(WriteFileAtomically(log, bytes));
+  auto repository = MakeRepository(dir.path() + "/repository");
+  auto snapshot = repository->Backup(dir.path() + "/store", {}, {});
+  ASSERT_TRUE(snapshot) << snapshot.error().message;
+  EXPECT_EQ(snapshot->damaged, 0u);
+  ASSERT_TRUE(repository->Restore(snapshot->id, dir.path() + "/restored", {}, {}));
+  EXPECT_EQ(*ReadWholeFile(dir.path() + "/restored/log/000001.log", 1 << 30), bytes);
+  // A changed byte is.
+  bytes[50 << 20] ^= std::byte{1};
+  ASSERT_TRUE(WriteFileAtomically(log, bytes));
+  BackupOptions all;
+  all.read_all = true;
+  auto damaged = repository->Backup(dir.path() + "/store", all, {});
+  ASSERT_TRUE(damaged);
+  EXPECT_EQ(damaged->damaged, 1u);
+}
+
+/// Random histories with backups at random moments, into one repository, with prunes between; every
+/// snapshot that is left restores to the state at its moment.
 TEST(BackupProperty, EverySnapshotIsTheStateAtItsMoment) {
   for (uint64_t seed = 1; seed <= 8; ++seed) {
     SCOPED_TRACE(seed);
@@ -312,19 +343,23 @@ TEST(BackupProperty, EverySnapshotIsTheStateAtItsMoment) {
           break;
         case 1: {
           auto appender = *room->StartBulkAppend({});
-          ASSERT_TRUE(appender->Append(MakeBatch(1 + static_cast<int>(random() % 40), 1 + static_cast<int>(random() % 900), random())));
+          ASSERT_TRUE(appender->Append(MakeBatch(1 + static_cast<int>(random() % 40),
+                                                 1 + static_cast<int>(random() % 900), random())));
           ASSERT_TRUE(appender->Finish({}));
           break;
         }
         case 2:
           if (head.frames() > 0) {
-            ASSERT_TRUE(room->Delete(std::vector<FrameId>{*head.IdAt(static_cast<int64_t>(random() % static_cast<uint64_t>(head.frames())))}, {}));
+            ASSERT_TRUE(room->Delete(std::vector<FrameId>{*head.IdAt(static_cast<int64_t>(
+                                         random() % static_cast<uint64_t>(head.frames())))},
+                                     {}));
           }
           break;
         case 3:
         case 4:
           if (head.frames() > 0) {
-            const FrameId id = *head.IdAt(static_cast<int64_t>(random() % static_cast<uint64_t>(head.frames())));
+            const FrameId id =
+                *head.IdAt(static_cast<int64_t>(random() % static_cast<uint64_t>(head.frames())));
             ASSERT_TRUE(room->Edit(id, MakeBatch(1, *head.AtomCount(id), random()), {}, {}));
           }
           break;

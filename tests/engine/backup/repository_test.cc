@@ -1,4 +1,5 @@
-// A repository that is damaged says what is damaged, and never hands out wrong bytes; passwords and names leak nothing.
+// A repository that is damaged says what is damaged, and never hands out wrong bytes; passwords and
+// names leak nothing.
 #include "backup/repository.h"
 
 #include <gtest/gtest.h>
@@ -38,11 +39,15 @@ std::string Slurp(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-void Spill(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+void Spill(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 class RepositoryTest : public ::testing::TestWithParam<bool> {
  protected:
-  std::optional<std::string> password() const { return GetParam() ? std::optional<std::string>("secret") : std::nullopt; }
+  std::optional<std::string> password() const {
+    return GetParam() ? std::optional<std::string>("secret") : std::nullopt;
+  }
   std::string path() const { return dir_.path() + "/repository"; }
   std::unique_ptr<Repository> Make() {
     ScryptCost cost;
@@ -55,7 +60,8 @@ class RepositoryTest : public ::testing::TestWithParam<bool> {
     return repository;
   }
   /// Objects of 1 to 3,000 bytes, in bundles of about 64 KiB.
-  std::vector<std::vector<std::byte>> Fill(Repository& repository, int objects, bool finish = true) {
+  std::vector<std::vector<std::byte>> Fill(Repository& repository, int objects,
+                                           bool finish = true) {
     ObjectWriter writer(repository, 64 << 10);
     std::vector<std::vector<std::byte>> contents;
     for (int i = 0; i < objects; ++i) {
@@ -104,14 +110,17 @@ TEST_P(RepositoryTest, ALostOrCutIndexLosesNothing) {
   const auto contents = Fill(*Make(), 200);
   for (const std::string& index : FilesIn(path() + "/index")) {
     const std::string whole = Slurp(index);
-    for (const size_t size : {size_t{0}, size_t{63}, size_t{64}, whole.size() / 2, whole.size() - 1}) {
+    for (const size_t size :
+         {size_t{0}, size_t{63}, size_t{64}, whole.size() / 2, whole.size() - 1}) {
       Spill(index, whole.substr(0, size));
       auto repository = std::move(*Repository::Open(path(), password()));
       std::vector<std::string> problems;
-      ASSERT_TRUE(repository->LoadIndex([&](const Error& error) { problems.push_back(error.message); }));
+      ASSERT_TRUE(
+          repository->LoadIndex([&](const Error& error) { problems.push_back(error.message); }));
       ASSERT_EQ(problems.size(), 1u);
       EXPECT_NE(problems[0].find("cut short"), std::string::npos) << problems[0];
-      for (const auto& content : contents) EXPECT_EQ(*repository->Read(HashSha256(content)), content);
+      for (const auto& content : contents)
+        EXPECT_EQ(*repository->Read(HashSha256(content)), content);
     }
   }
 }
@@ -219,9 +228,10 @@ TEST(RepositoryLock, PruneIsAloneAndStaleLocksAreToldAndRemoved) {
   TempDir dir;
   using Kind = RepositoryLock::Kind;
   const auto take = [&](Kind kind, std::string* told = nullptr) {
-    return RepositoryLock::Take(dir.path(), kind, "a test", std::chrono::milliseconds(0), [&](const std::string& text) {
-      if (told != nullptr) *told += text;
-    });
+    return RepositoryLock::Take(dir.path(), kind, "a test", std::chrono::milliseconds(0),
+                                [&](const std::string& text) {
+                                  if (told != nullptr) *told += text;
+                                });
   };
   {
     auto one = take(Kind::kShared);
@@ -231,7 +241,8 @@ TEST(RepositoryLock, PruneIsAloneAndStaleLocksAreToldAndRemoved) {
     auto alone = take(Kind::kExclusive);
     ASSERT_FALSE(alone);
     EXPECT_EQ(alone.error().code, ErrorCode::kBusy);
-    EXPECT_NE(alone.error().message.find("a test by process"), std::string::npos) << alone.error().message;
+    EXPECT_NE(alone.error().message.find("a test by process"), std::string::npos)
+        << alone.error().message;
   }
   {
     auto alone = take(Kind::kExclusive);
@@ -264,7 +275,8 @@ std::vector<size_t> Kept(const std::vector<SnapshotDocument>& snapshots, const K
 
 TEST(KeepRules, KeepTheNewestOfEachPeriod) {
   // Day 0 is Thursday, 1970-01-01; day 4 the next Monday; day 31 is in February.
-  const std::vector<SnapshotDocument> snapshots = {At(0, 1), At(0, 9), At(2, 1), At(3, 1), At(4, 1), At(30, 1), At(31, 1), At(31, 2)};
+  const std::vector<SnapshotDocument> snapshots = {At(0, 1), At(0, 9),  At(2, 1),  At(3, 1),
+                                                   At(4, 1), At(30, 1), At(31, 1), At(31, 2)};
   KeepRules rules;
   EXPECT_EQ(Kept(snapshots, rules).size(), snapshots.size());
   rules.last = 2;
