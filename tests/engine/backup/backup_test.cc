@@ -334,10 +334,16 @@ TEST(BackupProperty, EverySnapshotIsTheStateAtItsMoment) {
     ASSERT_TRUE(store->CreateRoom("r0", {}, {}));
     int rooms = 1, taken = 0;
     for (int step = 0; step < 60; ++step) {
+      const auto action = random() % 9;
+      if (action == 6) {
+        store.reset();  // packs are sealed, the log ends with a checkpoint
+        store = OpenStore(dir.path() + "/store");
+        continue;
+      }
       const auto names = store->ListRooms();
       auto room = *store->OpenRoom(names[random() % names.size()].name);
       const Snapshot head = room->Head();
-      switch (random() % 9) {
+      switch (action) {
         case 0:
           ASSERT_TRUE(store->ForkRoom(room->info().name, {}, "r" + std::to_string(rooms++), {}));
           break;
@@ -367,10 +373,6 @@ TEST(BackupProperty, EverySnapshotIsTheStateAtItsMoment) {
           ASSERT_TRUE(store->Update([&](RecordTransaction& records) {
             return records.Put("k" + std::to_string(random() % 5), std::to_string(random()));
           }));
-          break;
-        case 6:
-          store.reset();  // packs are sealed, the log ends with a checkpoint
-          store = OpenStore(dir.path() + "/store");
           break;
         case 7: {
           BackupOptions options;
