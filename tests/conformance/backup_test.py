@@ -18,7 +18,7 @@ import numpy as np
 import zarr
 
 from support.zn import BIN, DATA, Client, Server, import_file, run
-from write_test import pack
+from support.writing import pack
 
 CLIENTS = 16
 KILLS = int(os.environ.get("ZN_KILLS", "25"))
