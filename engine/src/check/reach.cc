@@ -100,8 +100,8 @@ void Reach::Commits(const std::string& room, RecordRef ref) {
   Descriptors fields;
   uint64_t generation = UINT64_MAX;
   // Newest first, until what another room (a fork's base) was followed along already. Fields are
-  // never renumbered and geometries only added, so the newest root's descriptors serve the older
-  // commits too.
+  // never renumbered and geometries only added, so the newest commit's descriptors serve the older
+  // ones too.
   while (ref && run_.image.Reach(ref) && !run_.cancelled()) {
     ++run_.summary.commits;
     const auto bytes = Read("commit", ref, all);
@@ -113,13 +113,7 @@ void Reach::Commits(const std::string& room, RecordRef ref) {
       return Senseless(FindingClass::kVersionCycle, "commit", ref,
                        "its generation is not below its child's", all);
     generation = commit->generation;
-    if (fields.empty() && commit->root) {
-      // The descriptors are needed even where the root itself was met before.
-      std::vector<std::byte> payload;
-      if (!run_.image.ReadChecked(commit->root, &payload))
-        if (auto root = DecodeRoot(payload))
-          for (auto& field : root->fields) fields.push_back(std::move(field.descriptor));
-    }
+    if (fields.empty()) fields = DescriptorsOf(ref, commit->root);
     for (const Op& op : commit->ops) Operation(room, op, &fields);
     if (commit->root) Root(room, commit->root, &fields);
     if (run_.options.level == CheckLevel::kDeep) {
@@ -136,6 +130,20 @@ void Reach::Commits(const std::string& room, RecordRef ref) {
     run_.Progress("trees", run_.summary.references, 0);
     ref = commit->parent;
   }
+}
+
+Reach::Descriptors Reach::DescriptorsOf(const RecordRef& commit, const RecordRef& root) {
+  Descriptors fields;
+  if (const auto state = internal::LoadState(run_.image, pipelines_, commit)) {
+    for (const auto& field : state->table->all) fields.push_back(field->descriptor);
+    return fields;
+  }
+  // Something of it is damaged, which is told where it is met: the root's are better than none.
+  std::vector<std::byte> payload;
+  if (root && !run_.image.ReadChecked(root, &payload))
+    if (auto decoded = DecodeRoot(payload))
+      for (auto& field : decoded->fields) fields.push_back(std::move(field.descriptor));
+  return fields;
 }
 
 void Reach::CheckDescriptor(const std::string& room, const FieldDescriptor& field) {

@@ -38,6 +38,8 @@ class Reach {
 
   void Room(const RefRecord& ref);
   void Commits(const std::string& room, RecordRef commit);
+  /// Of the room as of the commit; as many as can be found where something is damaged.
+  Descriptors DescriptorsOf(const RecordRef& commit, const RecordRef& root);
   void Root(const std::string& room, const RecordRef& ref, Descriptors* fields);
   void Operation(const std::string& room, const Op& op, Descriptors* fields);
   void Versions(const std::string& room, RecordRef record, FrameId id, uint32_t version,
