@@ -91,7 +91,9 @@ class Thread {
   void Join() {
     net::post(worker.io, [this] {
       SystemError ignored;
+      ended_ = true;
       timer_.cancel(ignored);
+      retry_.cancel(ignored);
       worker.StopTimers();
       guard_.reset();
     });
@@ -109,7 +111,7 @@ class Thread {
   void Tick() {
     timer_.expires_after(kTick);
     timer_.async_wait([this](const SystemError& error) {
-      if (error) return;
+      if (error || ended_) return;  // one that has expired cannot be cancelled any more
       Refresh();
       for (Connection* connection : worker.connections) connection->CheckDeadline();
       if (++ticks_ % kTidyTicks == 0) worker.handler->Tidy(worker.state.get());
@@ -159,6 +161,7 @@ class Thread {
   net::executor_work_guard<net::io_context::executor_type> guard_;
   std::atomic<int>* connections_ = nullptr;
   uint64_t ticks_ = 0;
+  bool ended_ = false;  // no tick arms the next one
   std::thread thread_;
 };
 
