@@ -20,7 +20,7 @@ def used(path):
 
 def main():
     folder = c.scratch("sizes")
-    c.header("Bytes on disk", "trajectory", "raw MB", "store, blosc lz4", "store, zstd 5", "HDF5 gzip 4", "LMDB msgpack")
+    c.header("Bytes on disk", "trajectory", "raw MB", "store, by itself", "store, zstd 5", "HDF5 gzip 4", "LMDB msgpack")
     for name, frames, atoms in (("9 atoms", 100000, 9), ("200 atoms", 20000, 200), ("3,000 atoms", 2000, 3000)):
         if c.QUICK:
             frames //= 10
