@@ -4,7 +4,7 @@ import signal
 import time
 import unittest
 
-from support.zn import RoomCase, Server
+from support.zn import RoomCase, Server, needs_sandbox
 
 
 class Audit(RoomCase):
@@ -124,6 +124,7 @@ class Audit(RoomCase):
             for frame in made:
                 self.assertEqual([line["key"] for line in self.lines(server, scope="frame", target=str(frame))], ["append"])
 
+    @needs_sandbox
     def test_imports(self):
         from support.zn import DATA
         with Server(self.store) as server:

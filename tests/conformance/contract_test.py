@@ -4,7 +4,7 @@ import time
 import unittest
 
 from support.followers import PythonFollower
-from support.zn import DATA, RoomCase, Server
+from support.zn import DATA, RoomCase, Server, needs_sandbox
 
 
 class Contract(RoomCase):
@@ -142,6 +142,7 @@ class Contract(RoomCase):
                 connection.close()
         return opened()
 
+    @needs_sandbox
     def test_jobs_behind_move_up(self):
         with PythonFollower(self.server.port) as follower:
             follower.emit("join:room", {"roomId": "r"})

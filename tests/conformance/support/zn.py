@@ -50,6 +50,10 @@ def import_file(store, room, *files, options=(), **limits):
     return run([BIN / "zn-import", *files, "--store", store, "--room", room, *options], **limits)
 
 
+# Readers of uploads run under a limit of address space, which leaves no room for a sanitizer.
+needs_sandbox = unittest.skipIf(os.environ.get("ZN_SANITIZE"), "no sandboxed import under a sanitizer")
+
+
 class Reply:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
