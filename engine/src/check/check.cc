@@ -13,7 +13,7 @@ using check::CheckRun;
 using check::FileImage;
 using check::Findings;
 using check::Reach;
-using check::LogEnd;
+using check::Rooms;
 using check::Scan;
 using check::StoreImage;
 
@@ -59,12 +59,12 @@ Result<CheckSummary> CheckStore(const std::string& directory, const CheckOptions
   CheckSummary summary;
   CheckRun run{*image, options, findings, summary, pool, progress};
   Scan scan(run);
-  ZN_ASSIGN_OR_RETURN(const LogEnd end, scan.Logs());
+  ZN_ASSIGN_OR_RETURN(const Rooms rooms, scan.Logs());
   ZN_RETURN_IF_ERROR(scan.Packs());
   scan.Leftovers();
   Reach reach(run);
-  ZN_RETURN_IF_ERROR(reach.Follow(end));
-  reach.FindAffected(end);
+  ZN_RETURN_IF_ERROR(reach.Follow(rooms));
+  reach.FindAffected(rooms);
   CountOrphans(run);
   if (run.cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
   const auto reached = [&](check::Place place) {

@@ -1,9 +1,11 @@
 // The first pass of a check: every file from its first byte to its last, whatever refers to it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -41,18 +43,15 @@ struct CheckRun {
   }
 };
 
-/// What the log says at its end.
-struct LogEnd {
-  std::map<uint64_t, RefRecord> rooms;  // every living room's newest ref
-  RecordsAt records;                    // the control records
-};
+/// What the log says at its end: every living room's newest ref.
+using Rooms = std::map<uint64_t, RefRecord>;
 
 class Scan {
  public:
   explicit Scan(CheckRun& run) : run_(run), rate_(run.options.bytes_per_second) {}
 
   /// Groups and records of all log files, and what they say of the rooms.
-  Result<LogEnd> Logs();
+  Result<Rooms> Logs();
   /// Records and indexes of all packs.
   Result<> Packs();
   /// Files that should not be there.
@@ -60,11 +59,9 @@ class Scan {
 
  private:
   struct LogFile;
-  Result<> OneLog(LogFile& log, LogEnd& end);
+  Result<> OneLog(LogFile& log, Rooms& rooms);
   void OneGroup(LogFile& log, const GroupHeader& header, std::span<const std::byte> bytes,
-                LogEnd& end);
-  /// A group of a file that the collection has given parts of back: the records that are left of it.
-  void PunchedGroup(const LogFile& log, const GroupHeader& header, std::span<const std::byte> bytes);
+                Rooms& rooms);
   Result<> OnePack(FileImage& file);
   void CheckIndex(const FileImage& file, const std::vector<ScannedRecord>& records);
   std::vector<ScannedRecord> RecordsOf(const FileImage& file);
@@ -77,7 +74,6 @@ class Scan {
   RateLimit rate_;
   std::optional<uint64_t> durable_sequence_;  // of the log; nullopt when it cannot be opened
   uint64_t last_sequence_ = 0;
-  bool after_hole_ = false;  // what the collection took away stands between the last group and the next
   int64_t done_ = 0, total_ = 0;
 };
 

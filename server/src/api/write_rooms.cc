@@ -158,19 +158,11 @@ Answer<Reply> PostRoom(const Call& call) {
 }
 
 Answer<Reply> PatchRoom(const Call& call) {
-  ZN_ASSIGN_OR_RETURN(const json body, ReadObject(call, {"description", "locked", "hidden", "isDefault", "retention"}));
+  ZN_ASSIGN_OR_RETURN(const json body, ReadObject(call, {"description", "locked", "hidden", "isDefault"}));
   ZN_ASSIGN_OR_RETURN(const auto description, StringMember(body, "description"));
   ZN_ASSIGN_OR_RETURN(const auto locked, BoolMember(body, "locked"));
   ZN_ASSIGN_OR_RETURN(const auto hidden, BoolMember(body, "hidden"));
   ZN_ASSIGN_OR_RETURN(const auto is_default, BoolMember(body, "isDefault"));
-  const bool own_retention = body.contains("retention") && !body["retention"].is_null();
-  std::optional<Retention> retention;
-  if (own_retention) {
-    ZN_ASSIGN_OR_RETURN(const auto text, StringMember(body, "retention"));
-    auto parsed = ParseRetention(text.value_or(""));
-    if (!parsed) return BadRequest("retention: " + parsed.error().message);
-    retention = *parsed;
-  }
   if (description && description->size() > 4096) return BadRequest("description: it is longer than 4096 bytes");
   if (is_default && !*is_default)
     return BadRequest("isDefault: make another room the default instead; there is always one");
@@ -178,10 +170,7 @@ Answer<Reply> PatchRoom(const Call& call) {
   ZN_ASSIGN_OR_RETURN(const Guarded guarded, GuardRoom(call, *room, false));
   const bool admin = call.caller.IsAdmin(call.room);
   const AuditSource source = SourceOf(call);
-  // What a room keeps decides what of it is destroyed.
-  if (body.contains("retention") && !admin)
-    return Problem(403, "forbidden", "retention: this needs the scope 'admin' in room " + call.room);
-  if (description || locked || hidden || body.contains("retention")) {
+  if (description || locked || hidden) {
     RoomModel before, after;
     CommitContext context = guarded.context;
     context.also = [&](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
@@ -197,7 +186,6 @@ Answer<Reply> PatchRoom(const Call& call) {
           if (old.locked && model.locked && description) return Error{ErrorCode::kReadOnly, "locked"};
           if (description) model.description = *description;
           if (hidden) model.hidden = *hidden;
-          if (body.contains("retention")) model.retention = retention;
           return after = model;
         },
         context);
