@@ -79,14 +79,19 @@ int Fail(int status, std::string_view message) {
   return status;
 }
 
-// SIGHUP: new connections have the certificate that the files hold now.
-void ReloadTls(zn::server::TlsContext& tls) {
-  if (auto reloaded = tls.Reload(); !reloaded) {
-    LogLine(spdlog::level::err, "the new certificate is not used, the one before it stays",
-            {{"error", reloaded.error().message}, {"expires", tls.expires()}});
+// SIGHUP: new connections have the certificate that the files hold now. Nothing else is kept from files: tokens are looked
+// up in the store by each request, and the log is standard error.
+void Reload(zn::server::TlsContext* tls) {
+  if (!tls) {
+    LogLine(spdlog::level::info, "SIGHUP: there is nothing to reload", {});
     return;
   }
-  LogLine(spdlog::level::info, "certificate reloaded", {{"expires", tls.expires()}});
+  if (auto reloaded = tls->Reload(); !reloaded) {
+    LogLine(spdlog::level::err, "the new certificate is not used, the one before it stays",
+            {{"error", reloaded.error().message}, {"expires", tls->expires()}});
+    return;
+  }
+  LogLine(spdlog::level::info, "certificate reloaded", {{"expires", tls->expires()}});
 }
 
 // The store: its own, so that nobody else writes to it, or with --read-only as a reader beside whoever does.
@@ -118,7 +123,7 @@ int Serve(zn::server::Settings options) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
-  if (options.http.tls) sigaddset(&signals, SIGHUP);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
@@ -158,7 +163,7 @@ int Serve(zn::server::Settings options) {
   bool refresh_failed = false;
   int signal = -1;
   while ((signal = sigtimedwait(&signals, nullptr, &kRefresh)) < 0 || signal == SIGHUP) {
-    if (signal == SIGHUP) ReloadTls(*options.http.tls);
+    if (signal == SIGHUP) Reload(options.http.tls.get());
     auto refreshed = (*store)->Refresh();
     if (!refreshed && !refresh_failed)
       LogLine(spdlog::level::err, "cannot follow the store",

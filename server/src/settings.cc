@@ -257,6 +257,13 @@ void AddSettings(CLI::App& app, Settings& s) {
   app.add_option("--header-timeout", s.http.header_seconds,
                  "Seconds that a request's head, or a TLS handshake, may take")
       ->check(CLI::Range(1, 86400));
+  app.add_option("--min-body-rate", s.http.min_body_rate,
+                 "Bytes per second, averaged over --header-timeout, that a body must come at; 0: any")
+      ->check(CLI::Range(0, 1 << 30));
+  app.add_option("--body-memory", s.body_memory_mib,
+                 "MiB of bodies that are still coming, of all connections; beyond it they go to files of "
+                 "--upload-temp")
+      ->check(CLI::Range(1, 1 << 20));
   app.add_option("--write-timeout", s.http.write_seconds,
                  "Seconds without a client reading its reply")
       ->check(CLI::Range(1, 86400));
@@ -321,6 +328,7 @@ Result<SettingSources> CompleteSettings(CLI::App& app, int argc, const char* con
   s.access.anonymous_on_loopback = !s.no_anonymous;
   s.rate.per_second = s.rate_limit.value_or(loopback ? 0 : kRemoteRate);
   s.rate.burst = s.rate_burst.value_or(2 * s.rate.per_second);
+  s.http.bodies_in_memory = static_cast<uint64_t>(s.body_memory_mib) << 20;
   s.api.read_only = s.read_only;
   s.api.max_upload = static_cast<uint64_t>(s.max_upload_mib) << 20;
   s.api.upload_folder = s.http.spool_folder;

@@ -24,7 +24,7 @@ struct Settings {
        no_anonymous = false;
   bool print_config = false;
   double max_reply_mib = 1024;
-  int64_t max_upload_mib = 500, import_memory_mib = 4096;
+  int64_t max_upload_mib = 500, import_memory_mib = 4096, body_memory_mib = 256;
   double cache_gib = 4;
   int64_t cache_maps = zn::CacheOptions().max_maps;
   std::optional<double> rate_limit, rate_burst;

@@ -66,6 +66,15 @@ class Processes(zn.StoreCase):
         for s in idle:
             s.close()
 
+    def test_a_hangup_does_not_end_it(self):
+        with zn.Server(self.store, "--create") as server:
+            server.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 5
+            while "SIGHUP" not in server.logged() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            self.assertIn("nothing to reload", server.logged())
+            self.assertEqual(server.get("/healthz").status, 200)
+
     def test_a_store_that_is_none_is_an_error(self):
         for path in (self.store.parent / "missing", "/dev/null"):
             code, output = zn.run([zn.BIN / "zn-server", "--store", path, "--port", 1], seconds=30)

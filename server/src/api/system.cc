@@ -82,6 +82,9 @@ Answer<Reply> GetMetrics(const Call& call) {
   PutMetric(out, "zn_http_accepted_total", "counter", "Connections accepted.", n(http.accepted));
   PutMetric(out, "zn_http_refused_total", "counter", "Connections refused at the limit.",
             n(http.refused));
+  PutMetric(out, "zn_http_reused_total", "counter",
+            "Connections at the limit that took the place of one whose client let it wait.",
+            n(http.reused));
   PutMetric(out, "zn_http_timeouts_total", "counter", "Connections closed for being slow or idle.",
             n(http.timeouts));
   PutMetric(out, "zn_tls_failures_total", "counter", "TLS handshakes that failed.", n(http.tls_failures));

@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kFlushAt = 64 << 10;  // of pipelined inline replies
 constexpr int64_t kLingerMs = 2000;
 constexpr size_t kLingerBytes = 1 << 20;
+constexpr int64_t kGiveWayMs = 2000;
 }  // namespace
 
 Connection::Connection(Worker& worker, tcp::socket socket)
@@ -29,7 +30,7 @@ void Connection::Start() {
   if (!ignored)
     peer_ = peer.address().is_v4() ? PeerAddress::V4(peer.address().to_v4().to_bytes())
                                    : PeerAddress{peer.address().to_v6().to_bytes()};
-  deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+  AwaitHead(worker_.options.header_seconds);
   if (worker_.options.tls) {
     tls_ = worker_.options.tls->NewSession(socket_.native_handle());
     state_ = State::kHandshake;
@@ -60,8 +61,27 @@ void Connection::TurnAway(const Problem& problem) {
 
 void Connection::CheckDeadline() {
   if (state_ == State::kClosed || deadline_ms_ == 0 || worker_.now_ms < deadline_ms_) return;
-  WorkerCounters::Add(worker_.counters.timeouts);
+  if (state_ != State::kLingering) WorkerCounters::Add(worker_.counters.timeouts);
+  if (state_ == State::kBody && !blocked_) {
+    CountReply(408, request_->request.method_text, request_->request.target);
+    TurnAwayAtOnce(Problem(408, "too-slow", "the body comes too slowly: fewer than " +
+                                                std::to_string(worker_.options.min_body_rate) + " bytes per second over " +
+                                                std::to_string(worker_.options.header_seconds) + " s"));
+  } else {
+    Close();
+  }
+}
+
+void Connection::AwaitHead(int seconds) {
+  waiting_since_ms_ = worker_.now_ms;
+  deadline_ms_ = worker_.now_ms + seconds * 1000;
+}
+
+bool Connection::GiveWay() {
+  const bool waits = state_ == State::kHandshake || (state_ == State::kHead && !blocked_ && !replying_);
+  if (!waits || worker_.now_ms - waiting_since_ms_ < kGiveWayMs) return false;
   Close();
+  return true;
 }
 
 void Connection::StopSoon() {
@@ -75,6 +95,7 @@ void Connection::Close() {
   state_ = State::kClosed;
   blocked_.reset();
   next_pieces_.clear();
+  CountBody(0);
   EndHeld();
   if (tls_) tls_->Shutdown();
   SystemError ignored;
@@ -88,6 +109,7 @@ void Connection::End() {
     Close();
     return;
   }
+  CountBody(0);
   state_ = State::kLingering;
   deadline_ms_ = worker_.now_ms + kLingerMs;
   if (tls_) tls_->Shutdown();  // what still comes is dropped as it is, not decrypted
@@ -142,7 +164,8 @@ void Connection::Read() {
 }
 
 void Connection::OnRead(const SystemError& error, size_t bytes) {
-  if (state_ == State::kClosed) return;
+  // A body that came too slowly was turned away while this was waited for; Drain reads now.
+  if (state_ == State::kClosed || state_ == State::kLingering) return;
   if (error) {
     Close();
     return;
@@ -173,7 +196,7 @@ void Connection::Process() {
     if (head.status == -1 && unread.size() <= worker_.options.max_head) {
       if (!head_started_) {
         head_started_ = true;
-        deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+        AwaitHead(worker_.options.header_seconds);
       }
       break;
     }
@@ -219,8 +242,7 @@ void Connection::Process() {
     End();
     return;
   }
-  if (begin_ == end_ && state_ == State::kHead)
-    deadline_ms_ = worker_.now_ms + worker_.options.idle_seconds * 1000;
+  if (begin_ == end_ && state_ == State::kHead) AwaitHead(worker_.options.idle_seconds);
   Read();
 }
 
@@ -250,6 +272,7 @@ void Connection::AwaitCommit(std::shared_ptr<Connection> self, std::shared_ptr<O
 }
 
 void Connection::Dispatch() {
+  CountBody(0);
   state_ = State::kWorking;
   deadline_ms_ = 0;
   worker_.run_on_pool([self = shared_from_this(), request = request_]() mutable {
@@ -437,7 +460,7 @@ void Connection::FinishReply() {
     return;
   }
   state_ = State::kHead;
-  deadline_ms_ = worker_.now_ms + worker_.options.idle_seconds * 1000;
+  AwaitHead(worker_.options.idle_seconds);
   Process();
 }
 

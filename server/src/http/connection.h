@@ -34,6 +34,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void TurnAwayAtOnce(const Problem& problem);
   /// Called every tick: closes when the deadline has passed.
   void CheckDeadline();
+  /// Closes when nothing of a request is here but, for 2 s now, part of a head: a new connection may then be of more use.
+  bool GiveWay();
   /// The server is stopping: idle connections close now, others after their reply.
   void StopSoon();
   void Close();
@@ -42,6 +44,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   enum class State { kHandshake, kHead, kBody, kSpooling, kWorking, kHeld, kLingering, kClosed };
 
   void Read();
+  /// A head must be here, or begin, in that time.
+  void AwaitHead(int seconds);
   /// Ends the connection after the last reply: when the client may still be sending, what it sends
   /// is read and dropped for a moment, since closing at once would reset the connection under the
   /// reply.
@@ -57,6 +61,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   enum class BodyStep { kMore, kDone, kRefused, kSpool };
   bool BeginBody();  // false: refused, or waiting for the pool
   BodyStep TakeBody();
+  void PayForBody(size_t bytes);
+  void CountBody(size_t bytes);
   void Spool(bool last);
   void OnSpooled(std::optional<Reply> refusal, bool last);
   void Dispatch();
@@ -93,6 +99,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::list<Connection*>::iterator place_;
   State state_ = State::kHead;
   int64_t deadline_ms_ = 0;
+  int64_t waiting_since_ms_ = 0;  // for a head
   bool local_ = false;  // the peer is on this machine
   PeerAddress peer_;
   bool keep_alive_ = true;
@@ -111,6 +118,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<ChunkedDecoder> decoder_;
   uint64_t body_left_ = 0;
   uint64_t keep_in_memory_ = 0;  // bytes of the body at hand; the rest goes to a file
+  bool small_body_ = false;      // its handler takes it from memory
+  size_t counted_body_ = 0;      // in worker_.bodies_in_memory
+  uint64_t unpaid_bytes_ = 0;    // of the body, that have moved no deadline yet
 
   // The reply being sent.
   std::unique_ptr<Reply> reply_;

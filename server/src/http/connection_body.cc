@@ -6,14 +6,35 @@
 
 namespace zn::server {
 
+namespace {
+constexpr size_t kLargestRead = 64 << 10;
+}  // namespace
+
+// Each byte buys the next ones time, up to header_seconds ahead: so neither a pause nor a trickle holds the connection.
+void Connection::PayForBody(size_t bytes) {
+  const uint64_t rate = static_cast<uint64_t>(worker_.options.min_body_rate);
+  const int64_t longest = worker_.now_ms + worker_.options.header_seconds * 1000;
+  unpaid_bytes_ += bytes;
+  const uint64_t bought_ms = rate > 0 ? unpaid_bytes_ * 1000 / rate : (bytes > 0 ? UINT32_MAX : 0);
+  unpaid_bytes_ -= bought_ms * rate / 1000;
+  deadline_ms_ = std::min(longest, deadline_ms_ + static_cast<int64_t>(bought_ms));
+}
+
+// `bytes` of a body are here and its client has not sent the rest.
+void Connection::CountBody(size_t bytes) {
+  worker_.bodies_in_memory += bytes - counted_body_;
+  counted_body_ = bytes;
+}
+
 bool Connection::BeginBody() {
   const Request& request = request_->request;
   state_ = State::kBody;
   deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
   decoder_.reset();
-  body_left_ = 0;
+  body_left_ = unpaid_bytes_ = 0;
   const uint64_t limit = std::min(worker_.options.max_body, worker_.handler->BodyLimit(request));
-  keep_in_memory_ = limit <= worker_.options.small_body ? limit : worker_.options.memory_body;
+  small_body_ = limit <= worker_.options.small_body;
+  keep_in_memory_ = small_body_ ? limit : worker_.options.memory_body;
   if (request.chunked) {
     decoder_ = std::make_unique<ChunkedDecoder>(limit);
   } else if (static_cast<uint64_t>(request.content_length) > limit) {
@@ -36,7 +57,7 @@ bool Connection::BeginBody() {
 Connection::BodyStep Connection::TakeBody() {
   const char* base = large_.empty() ? inline_.data() : large_.data();
   std::string_view input(base + begin_, end_ - begin_);
-  deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+  PayForBody(input.size());
   bool done = false;
   if (!decoder_) {
     const size_t n = static_cast<size_t>(std::min<uint64_t>(body_left_, input.size()));
@@ -60,30 +81,38 @@ Connection::BodyStep Connection::TakeBody() {
     done = status == ChunkedDecoder::Status::kDone;
   }
   if (done) return BodyStep::kDone;
-  if (large_.empty() && begin_ == end_) {  // read the rest in larger pieces
-    const uint64_t rest = decoder_ ? keep_in_memory_ : body_left_;
-    large_.resize(std::clamp<uint64_t>(rest, 4096, 64 << 10));
+  const size_t capacity = large_.empty() ? inline_.size() : large_.size();
+  if (begin_ == end_ && end_ == capacity && capacity < kLargestRead) {  // it comes fast: read larger pieces
+    large_.resize(std::min(4 * capacity, kLargestRead));
     begin_ = end_ = 0;
   }
-  return request_->body.size() > keep_in_memory_ ? BodyStep::kSpool : BodyStep::kMore;
+  CountBody(request_->body.size());
+  const uint64_t share = worker_.options.bodies_in_memory / worker_.shares;
+  const bool spool = request_->body.size() > keep_in_memory_ || (worker_.bodies_in_memory > share && !request_->body.empty());
+  return spool ? BodyStep::kSpool : BodyStep::kMore;
 }
 
 void Connection::Spool(bool last) {
+  CountBody(0);
   state_ = State::kSpooling;
   deadline_ms_ = 0;
   auto bytes = std::make_shared<std::string>(std::move(request_->body));
   request_->body.clear();
-  worker_.run_on_pool([self = shared_from_this(), request = request_, bytes, last]() mutable {
+  worker_.run_on_pool([self = shared_from_this(), request = request_, bytes, last, small = small_body_]() mutable {
     auto refusal = std::make_shared<std::optional<Reply>>();
     const auto store = [&]() -> Result<> {
       if (!request->spool) {
-        *refusal = self->worker_.handler->Refuse(*request);
+        if (!small) *refusal = self->worker_.handler->Refuse(*request);
         if (*refusal) return {};
         ZN_ASSIGN_OR_RETURN(request->spool, TempFile::Create(self->worker_.options.spool_folder));
       }
       ZN_RETURN_IF_ERROR(request->spool->Append(*bytes));
       if (last) {
         ZN_ASSIGN_OR_RETURN(request->spooled, TempFile::Map(request->spool));
+        if (small) {  // its handler reads it from memory
+          request->body.assign(reinterpret_cast<const char*>(request->spooled.data()), request->spooled.size());
+          request->spooled = {};
+        }
       }
       return {};
     };

@@ -13,7 +13,7 @@ void Connection::Handshake() {
   switch (tls_->Handshake()) {
     case Step::kDone:
       state_ = State::kHead;
-      deadline_ms_ = worker_.now_ms + worker_.options.header_seconds * 1000;
+      AwaitHead(worker_.options.header_seconds);
       Read();
       return;
     case Step::kWantRead:

@@ -139,7 +139,7 @@ class Thread {
     WorkerCounters::Add(worker.counters.accepted);
     socket.non_blocking(true, ignored);
     const int others = connections_->fetch_add(1);
-    if (others >= worker.options.max_connections) {
+    if (others >= worker.options.max_connections && !MakeRoom()) {
       WorkerCounters::Add(worker.counters.refused);
       // A few are told why; to a flood that would cost more than it helps.
       auto refused = std::make_shared<Connection>(worker, std::move(socket));
@@ -153,6 +153,21 @@ class Thread {
     }
     socket.set_option(tcp::no_delay(true), ignored);
     std::make_shared<Connection>(worker, std::move(socket))->Start();
+  }
+
+  // Closes a connection whose client lets it wait. Looks at a few, beginning where it left off, since a flood comes here
+  // for each of its connections.
+  bool MakeRoom() {
+    constexpr int kLooks = 64;
+    std::list<Connection*>& all = worker.connections;
+    for (int i = 0; i < kLooks && !all.empty(); ++i) {
+      Connection* connection = all.front();
+      all.splice(all.end(), all, all.begin());
+      if (!connection->GiveWay()) continue;
+      WorkerCounters::Add(worker.counters.reused);
+      return true;
+    }
+    return false;
   }
 
   tcp::acceptor acceptor_;
@@ -175,6 +190,7 @@ class HttpServerImpl final : public HttpServer {
     committer_ = std::make_unique<Committer>();
     for (int i = 0; i < io_threads; ++i) {
       threads_.push_back(std::make_unique<Thread>(options_, handler));
+      threads_.back()->worker.shares = static_cast<uint64_t>(io_threads);
       threads_.back()->worker.run_on_pool = [this](std::function<void()> task) {
         net::post(*pool_, std::move(task));
       };
@@ -230,6 +246,7 @@ class HttpServerImpl final : public HttpServer {
       total.bytes_sent += counters.bytes_sent.load(std::memory_order_relaxed);
       total.accepted += counters.accepted.load(std::memory_order_relaxed);
       total.refused += counters.refused.load(std::memory_order_relaxed);
+      total.reused += counters.reused.load(std::memory_order_relaxed);
       total.timeouts += counters.timeouts.load(std::memory_order_relaxed);
       total.tls_failures += counters.tls_failures.load(std::memory_order_relaxed);
       for (size_t i = 0; i < 6; ++i)

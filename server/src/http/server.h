@@ -27,10 +27,14 @@ struct HttpOptions {
   uint64_t small_body = 16 << 20;
   uint64_t memory_body = 1 << 20;
   std::string spool_folder = "/tmp";
+  /// When there are as many, those that have been idle, or at one head, for 2 s make room for new ones.
   int max_connections = 4096;
   int idle_seconds = 75;  // between requests
-  int header_seconds =
-      10;  // from a request's first byte to the end of its head, and for each pause in a body
+  int header_seconds = 10;  // from a request's first byte to the end of its head
+  /// Bodies must come at min_body_rate bytes per second, averaged over header_seconds, or get 408.
+  int min_body_rate = 500;
+  /// Bodies that are still coming, of all connections: beyond this they go to files, however short.
+  uint64_t bodies_in_memory = 256 << 20;
   int write_seconds = 30;  // without the client taking a byte
   int stop_seconds = 10;   // for replies in flight when stopping
   std::shared_ptr<TlsContext> tls;  // null: plain HTTP
@@ -45,7 +49,7 @@ struct AccessRecord {
 
 struct HttpStats {
   uint64_t requests = 0, inline_replies = 0, bytes_sent = 0, connections = 0, accepted = 0,
-           refused = 0, timeouts = 0, tls_failures = 0;
+           refused = 0, reused = 0, timeouts = 0, tls_failures = 0;
   uint64_t status_class[6] = {};  // [2]: 2xx
 };
 

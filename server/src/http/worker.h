@@ -21,7 +21,7 @@ class Connection;
 /// Counters of one I/O thread: written by it alone, read by anyone.
 struct WorkerCounters {
   std::atomic<uint64_t> requests{0}, inline_replies{0}, bytes_sent{0}, accepted{0}, refused{0},
-      timeouts{0}, tls_failures{0};
+      reused{0}, timeouts{0}, tls_failures{0};
   std::array<std::atomic<uint64_t>, 6> status_class{};
   static void Add(std::atomic<uint64_t>& counter, uint64_t n = 1) {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -53,6 +53,8 @@ struct Worker final : Loop {
   std::string date;    // refreshed every tick
   int64_t now_ms = 0;  // coarse steady clock, refreshed every tick
   bool stopping = false;
+  uint64_t bodies_in_memory = 0;  // bytes of bodies that are coming; each of `shares` workers may have its part
+  uint64_t shares = 1;
   std::list<Connection*> connections;
   WorkerCounters counters;
 
