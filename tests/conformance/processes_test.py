@@ -1,4 +1,5 @@
 """The server as a process: beside imports, on a port in use, at its end, with wrong arguments."""
+import signal
 import socket
 import subprocess
 import time

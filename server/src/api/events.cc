@@ -35,6 +35,11 @@ Answer<Reply> Stream(const Call& call, std::string topic) {
     sse.visible = [caller = call.caller](const Event& event) {
       return caller.May(Scope::kRead, event.room());
     };
+    if (!call.caller.anonymous) {
+      ZN_ASSIGN_OR_RETURN(auto token, BearerToken(call.request()));
+      sse.over = [watch = std::make_shared<Access::Watch>(service.access.get(), token.value_or(""), IsLocal(call.request()),
+                                                          call.caller)] { return watch->Over(); };
+    }
     reply = Reply::HandOver(
         Handover::kStream,
         MakeSseStream(service.events.get(), service.options.follow, std::move(sse)));

@@ -221,6 +221,7 @@ Answer<Caller> Access::Identify(std::string_view token, bool local) const {
     if (!EqualInConstantTime(expected, token) || expires_ns <= wall_ns_() || payload.empty()) return refused;
     caller.name = options_.admin_username;
     caller.token_id = "session:" + caller.name;
+    caller.expires_ns = expires_ns;
     caller.scopes.Grant("*", Scopes::kAll);
     return caller;
   }
@@ -231,8 +232,20 @@ Answer<Caller> Access::Identify(std::string_view token, bool local) const {
   if (!info || (info->expires_ns != 0 && info->expires_ns <= wall_ns_())) return refused;
   caller.name = info->name;
   caller.token_id = info->id;
+  caller.expires_ns = info->expires_ns;
   caller.scopes = info->scopes;
   return caller;
+}
+
+std::optional<std::string> Access::Watch::Over() {
+  if (caller_.anonymous) return std::nullopt;  // as long as the process
+  if (caller_.expires_ns != 0 && caller_.expires_ns <= access_->wall_ns_()) return "the token has expired";
+  // Taken before the look: what changes meanwhile is looked at the next time.
+  const uint64_t generation = access_->generation();
+  if (generation == generation_) return std::nullopt;
+  if (auto again = access_->Identify(token_, local_); !again) return "the token was revoked";
+  generation_ = generation;
+  return std::nullopt;
 }
 
 Answer<std::string> Access::Login(std::string_view username, std::string_view password) const {

@@ -62,6 +62,22 @@ class Access {
   Answer<std::string> Login(std::string_view username, std::string_view password) const;
   int64_t session_seconds() const { return options_.session_seconds; }
 
+  /// For a connection that stays open: whether what it was opened with still holds. Of one thread; the Access must outlive it.
+  class Watch {
+   public:
+    Watch(const Access* access, std::string token, bool local, const Caller& caller)
+        : access_(access), token_(std::move(token)), local_(local), caller_(caller), generation_(access->generation()) {}
+    /// Why it does not, nullopt while it does. Cheap unless tokens may have changed since it was asked before.
+    std::optional<std::string> Over();
+
+   private:
+    const Access* access_;
+    std::string token_;
+    bool local_;
+    Caller caller_;
+    uint64_t generation_;
+  };
+
   /// Changes whenever a token was made or revoked: what was allowed before must be asked again.
   uint64_t generation() const { return store_->records().generation(); }
 

@@ -45,6 +45,7 @@ struct Caller {
   Scopes scopes;
   /// Names the credentials, for what is kept per token (idempotency, rate limits): never the token itself.
   std::string token_id;
+  int64_t expires_ns = 0;  // Unix time; 0: never
 
   bool May(Scope scope, std::string_view room) const { return scopes.Allow(scope, room); }
   /// Of everything, or of this room.

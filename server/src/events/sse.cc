@@ -5,6 +5,8 @@
 namespace zn::server {
 namespace {
 
+constexpr int64_t kWatchMs = 1000;
+
 // A block without data: browsers dispatch nothing and remember the id, so that even a client that
 // saw no event yet resumes from where it began.
 std::string IdBlock(const EventPosition& position) {
@@ -26,13 +28,15 @@ class SseStream final : public ChannelOwner,
       Start(request_.since);
     }
     Beat();
+    if (request_.over) Watch();
   }
 
   void OnEvent(const EventRef& event) override {
     if (dropped_ || (request_.visible && !request_.visible(*event))) return;
     const Buffer& bytes = event->Encoded(Event::kSse, EncodeSse);
     if (channel_->unsent() + bytes.size() > options_.max_unsent) {
-      Drop();
+      hub_->CountDropped();
+      Drop("more than " + std::to_string(options_.max_unsent) + " bytes waited to be read");
       return;
     }
     channel_->Send({bytes});
@@ -62,7 +66,7 @@ class SseStream final : public ChannelOwner,
       const EventPosition position = self->hub_->position(self->request_.topic);
       auto state = self->request_.state(position);
       self->channel_->loop().Post([self, position, state = std::move(state)] {
-        if (self->closed_) return;
+        if (self->closed_ || self->dropped_) return;
         if (!state) {
           self->channel_->End();
           return;
@@ -83,12 +87,22 @@ class SseStream final : public ChannelOwner,
     });
   }
 
-  void Drop() {
+  void Watch() {
+    channel_->loop().After(kWatchMs, [weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (!self || self->closed_ || self->dropped_) return;
+      if (const auto reason = self->request_.over()) {
+        self->Drop(*reason);
+      } else {
+        self->Watch();
+      }
+    });
+  }
+
+  // `reason` is text that JSON takes as it is.
+  void Drop(const std::string& reason) {
     dropped_ = true;
-    hub_->CountDropped();
-    channel_->Drop(
-        {BufferOf("event: dropped\ndata: {\"reason\":\"more than " +
-                  std::to_string(options_.max_unsent) + " bytes waited to be read\"}\n\n")});
+    channel_->Drop({BufferOf("event: dropped\ndata: {\"reason\":\"" + reason + "\"}\n\n")});
     Leave();
   }
 

@@ -27,6 +27,8 @@ struct SseRequest {
   bool resync = false;  // the client named a place that is none
   ResyncSource state;
   EventFilter visible;  // empty: everything is
+  /// Asked every second on the I/O thread: why the stream has to end, if it has to. Empty: it never has to.
+  std::function<std::optional<std::string>()> over;
 };
 
 /// The owner of a connection that streams a topic's events. `hub` must outlive the server's

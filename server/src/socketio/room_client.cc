@@ -5,6 +5,7 @@
 #include <set>
 
 #include "api/events.h"
+#include "control/access.h"
 #include "control/secrets.h"
 #include "http/loop.h"
 #include "socketio/in_events.h"
@@ -17,6 +18,7 @@ using nlohmann::json;
 constexpr size_t kMaxTokens = 1000;   // of locks that one client holds, remembered for it
 constexpr size_t kMaxRooms = 64;      // that one client may follow
 constexpr size_t kMaxWaiting = 1000;  // events that one client may have sent ahead of their answers
+constexpr int64_t kWatchMs = 1000;
 
 // An event's Socket.IO packet in a WebSocket frame, made once for all clients of a parser.
 std::string EncodeText(const Event& event) {
@@ -35,9 +37,10 @@ class RoomClient final : public socketio::Application,
                          public Follower,
                          public std::enable_shared_from_this<RoomClient> {
  public:
-  RoomClient(RoomClientContext* context, socketio::Socket* socket, Caller caller, std::string token,
+  RoomClient(RoomClientContext* context, socketio::Socket* socket, Caller caller, std::string token, bool local,
              const PeerAddress& peer, const json& auth)
-      : context_(*context),
+      : watch_(context->service->access.get(), token, local, caller),
+        context_(*context),
         service_(*context->service),
         socket_(socket),
         loop_(socket->loop()),
@@ -47,6 +50,7 @@ class RoomClient final : public socketio::Application,
         resume_token_(RandomToken()) {}
 
   void OnConnect() override {
+    if (!identity_.caller.anonymous) Watch();
     const json before = auth_.value("resume_token", json());
     if (before.is_string())
       if (auto sid = context_.resumable.Take(before.get<std::string>()))
@@ -63,6 +67,7 @@ class RoomClient final : public socketio::Application,
   }
 
   void OnEvent(json event, std::optional<uint64_t> ack) override {
+    if (EndedWithToken()) return;
     if (waiting_.size() >= kMaxWaiting) {
       socket_->Close("too many events at once");
       return;
@@ -98,6 +103,22 @@ class RoomClient final : public socketio::Application,
     json event;
     std::optional<uint64_t> ack;
   };
+
+  void Watch() {
+    loop_.After(kWatchMs, [weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (self && self->socket_ && !self->EndedWithToken()) self->Watch();
+    });
+  }
+
+  // Ends the session when its token does not hold any more. A client that comes back is told so as well.
+  bool EndedWithToken() {
+    const auto reason = watch_.Over();
+    if (!reason) return false;
+    socket_->Emit({"dropped", {{"reason", *reason}}});
+    if (socket_) socket_->Close(*reason);  // the first may have ended it: a client that did not read
+    return true;
+  }
 
   // In the order in which they came, one at a time: an acquire and the release behind it must not
   // meet.
@@ -219,6 +240,7 @@ class RoomClient final : public socketio::Application,
     return sender;
   }
 
+  Access::Watch watch_;
   RoomClientContext& context_;
   Service& service_;
   socketio::Socket* socket_;  // null once it is gone
@@ -268,7 +290,7 @@ socketio::MakeApplication RoomClients(RoomClientContext* context, const Request&
     if (!caller)
       return socketio::ConnectError{caller.error().detail,
                                     json::parse(caller.error().ToJson("/socket.io/"))};
-    return std::make_shared<RoomClient>(context, socket, std::move(*caller), std::move(given), peer, auth);
+    return std::make_shared<RoomClient>(context, socket, std::move(*caller), std::move(given), local, peer, auth);
   };
 }
 

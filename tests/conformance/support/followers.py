@@ -52,14 +52,14 @@ class Follower:
 
 
 class PythonFollower(Follower):
-    def __init__(self, port, auth=None, **_):
+    def __init__(self, port, auth=None, transports=None, **_):
         super().__init__()
         self.client = socketio.Client(reconnection=False)
         for name in ["session", "frame_updated", "frames:invalidate", "room:update", "room:delete", "lock:update", "state:update",
-                     "frame_update", "presence", "resync", "job:progress", "queue:update"]:
+                     "frame_update", "presence", "resync", "job:progress", "queue:update", "dropped"]:
             self.client.on(name, lambda data, name=name: self.take((name, data)))
         self.client.on("disconnect", lambda: self.take(("#closed", {})))
-        self.client.connect(f"http://127.0.0.1:{port}", auth=auth)
+        self.client.connect(f"http://127.0.0.1:{port}", auth=auth, transports=transports)
 
     def emit(self, name, argument=None):
         return self.client.call(name, argument, timeout=10)
