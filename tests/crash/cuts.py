@@ -1,0 +1,2 @@
+def points(*_): return []
+def run_case(*_): pass
