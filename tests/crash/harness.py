@@ -52,10 +52,12 @@ def run_case(root, case):
 
 def safe_case(arguments):
     root, case = arguments
+    begin = time.monotonic()
     try:
-        return case, run_case(root, case)
+        found = run_case(root, case)
     except Exception as error:  # of the harness: to be told, not to end a long run
-        return case, f"the harness failed: {type(error).__name__}: {error}"
+        found = f"the harness failed: {type(error).__name__}: {error}"
+    return case, found, time.monotonic() - begin
 
 
 def list_points(arguments):
@@ -116,14 +118,14 @@ class Run:
         self.counts[kind] += sum(case in done for case in cases)
         left = [case for case in cases if case not in done]
         for at in range(0, len(left), 50 * self.jobs):
-            for case, found in self.pool.map(safe_case, [(self.root, case) for case in left[at:at + 50 * self.jobs]], chunksize=5):
+            for case, found, seconds in self.pool.map(safe_case, [(self.root, case) for case in left[at:at + 50 * self.jobs]], chunksize=5):
                 self.counts[kind] += 1
                 if found:
                     self.findings.append((case, found))
                     print(f"{case}: {found}", file=sys.stderr, flush=True)
                 if self.log:
                     with self.log.open("a") as log:
-                        log.write(f"{case}\t{'found' if found else 'sound'}\n")
+                        log.write(f"{case}\t{'found' if found else 'sound'}\t{seconds:.2f}\n")
             if report:
                 report(f"{kind}: {self.counts[kind]} of {count}, {len(self.findings)} findings, {time.monotonic() - self.begin:.0f} s")
             if stop_at and len(self.findings) >= stop_at:

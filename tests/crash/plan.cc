@@ -73,7 +73,7 @@ const Workload* FindWorkload(std::string_view name) {
 }
 
 Lane::Lane(const Workload& workload, uint64_t seed, int index)
-    : workload_(workload), prefix_(std::to_string(index).insert(0, "l").append(".")), random_(seed * 31 + static_cast<uint64_t>(index)) {}
+    : workload_(workload), prefix_(std::to_string(index).append(".")), random_(seed * 31 + static_cast<uint64_t>(index)) {}
 
 model::Content Lane::OneContent() {
   switch (workload_.contents) {
@@ -114,7 +114,7 @@ Step Lane::Next() {
   }
   if (state_.rooms.empty()) {
     step.kind = Kind::kCreate;
-    step.room = prefix_ + "r" + std::to_string(made_);
+    step.room = prefix_ + std::to_string(made_);
     return step;
   }
   auto named = state_.rooms.begin();
@@ -130,10 +130,10 @@ Step Lane::Next() {
   const auto any_id = [&] { return room.order[static_cast<size_t>(Pick(random_, frames))]; };
   switch (step.kind) {
     case Kind::kCreate:
-      step.room = prefix_ + "r" + std::to_string(made_);
+      step.room = prefix_ + std::to_string(made_);
       break;
     case Kind::kFork:
-      step.other = prefix_ + "r" + std::to_string(made_);
+      step.other = prefix_ + std::to_string(made_);
       break;
     case Kind::kAppend:
       step.contents = Frames(4);

@@ -58,8 +58,8 @@ class Workload:
     def command(self, folder, seed):
         raise NotImplementedError
 
-    def judge(self, folder, seed, code):
-        """Raises Broken. `code`: of the program if it ended by itself; None if it did not."""
+    def judge(self, folder, seed, code, power=False):
+        """Raises Broken. `code`: of the program if it ended by itself; None if it did not. `power`: the power was cut."""
         raise NotImplementedError
 
     def reference(self, seed):
@@ -93,8 +93,9 @@ class Planned(Workload):
     def command(self, folder, seed):
         return [DRIVER, "run", self.name, folder / "store", seed, self.before, self.steps, folder / "acks", *self.options]
 
-    def judge(self, folder, seed, code):
-        must([DRIVER, "judge", self.name, folder / "store", seed, self.before, self.steps, folder / "acks"], "judge")
+    def judge(self, folder, seed, code, power=False):
+        must([DRIVER, "judge", self.name, folder / "store", seed, self.before, self.steps, folder / "acks",
+              *(["reader-may-lag"] if power else [])], "judge")
         fsck(folder / "store")
 
 
@@ -132,7 +133,7 @@ class Import(Workload):
         shutil.rmtree(folder)
         return before, after
 
-    def judge(self, folder, seed, code):
+    def judge(self, folder, seed, code, power=False):
         before, after = self.expected(str(folder.parent), seed)
         there = (folder / "store/superblock").exists()
         if not there and (self.existing or code == 0):
@@ -187,7 +188,7 @@ class BackupCreate(Backup):
     def command(self, folder, seed):
         return self.backup(folder, "create", folder / "store", "--init")
 
-    def judge(self, folder, seed, code):
+    def judge(self, folder, seed, code, power=False):
         wanted = dump(folder / "store")
         fsck(folder / "store")
         if code == 0 and self.restored(folder) != wanted:
@@ -212,7 +213,7 @@ class BackupIncrement(Backup):
     def command(self, folder, seed):
         return self.backup(folder, "create", folder / "store")
 
-    def judge(self, folder, seed, code):
+    def judge(self, folder, seed, code, power=False):
         first, second = json.loads((folder / "first.json").read_text()), dump(folder / "store")
         fsck(folder / "store")
         self.verify(folder)
@@ -234,7 +235,7 @@ class Restore(Backup):
     def command(self, folder, seed):
         return self.backup(folder, "restore", "latest", "--to", folder / "target")
 
-    def judge(self, folder, seed, code):
+    def judge(self, folder, seed, code, power=False):
         wanted = dump(folder / "store")
         if code == 0 and not (folder / "target").exists():
             raise Broken("the restored store is gone")
@@ -258,7 +259,7 @@ class Prune(Backup):
     def command(self, folder, seed):
         return self.backup(folder, "prune", "--keep-last", "1", "--max-unused", "0")
 
-    def judge(self, folder, seed, code):
+    def judge(self, folder, seed, code, power=False):
         self.verify(folder)
         if self.restored(folder) != dump(folder / "store"):
             raise Broken("the snapshot that is kept does not restore to what the store has")

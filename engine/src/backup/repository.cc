@@ -22,7 +22,7 @@ Result<std::unique_ptr<Repository>> Repository::Create(const std::string& direct
   const std::string path = directory + "/config";
   if (PathExists(path))
     return Error{ErrorCode::kAlreadyExists, directory + " is a repository already"};
-  ZN_RETURN_IF_ERROR(MakeDirectory(directory));
+  ZN_RETURN_IF_ERROR(MakeDirectoryDurably(directory));
   ZN_ASSIGN_OR_RETURN(const auto entries, ListDirectory(directory));
   for (const std::string& entry : entries)
     if (entry != "data" && entry != "index" && entry != "snapshots" && entry != "locks" &&

@@ -18,7 +18,8 @@
 namespace zn {
 namespace {
 
-std::string ParentOf(const std::string& path) {
+std::string ParentOf(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
   size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
@@ -236,6 +237,11 @@ Result<> SyncDirectory(const std::string& path) {
   ::close(fd);
   if (failed != 0) return ErrnoError(error, "fsync directory", path);
   return {};
+}
+
+Result<> MakeDirectoryDurably(const std::string& path) {
+  ZN_RETURN_IF_ERROR(MakeDirectory(path));
+  return SyncDirectory(ParentOf(path));
 }
 
 Result<> RenameFile(const std::string& from, const std::string& to) {

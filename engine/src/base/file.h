@@ -75,6 +75,8 @@ class Mapping {
 
 Result<> MakeDirectory(const std::string& path);  // no error when it exists
 Result<> SyncDirectory(const std::string& path);
+/// As MakeDirectory, and the name is on the disk when it returns.
+Result<> MakeDirectoryDurably(const std::string& path);
 Result<> RenameFile(const std::string& from, const std::string& to);
 Result<> RemoveFile(const std::string& path);  // no error when it does not exist
 Result<> RemoveTree(const std::string& path);

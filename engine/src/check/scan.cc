@@ -182,19 +182,26 @@ void Scan::CheckIndex(const FileImage& file, const std::vector<ScannedRecord>& r
 }
 
 Result<> Scan::OnePack(FileImage& file) {
-  std::byte header[kPackHeaderSize];
+  std::byte header[kPackHeaderSize] = {};
   auto read = file.size < kPackHeaderSize
                   ? Result<>(Error{ErrorCode::kCorrupt, "the file ends within its header"})
                   : file.file.ReadAt(0, header);
   if (read) read = CheckPackHeader(header, run_.image.salt());
   const std::vector<ScannedRecord> records = RecordsOf(file);
-  // A pack that was begun when the process was killed may have nothing but a torn header.
+  // A pack that was begun when the process was killed may have nothing but a torn header; and when
+  // the power was cut, records without it. Both were never synced, so nothing refers to them.
+  const std::string index =
+      run_.image.directory() + "/packs/" + PackFileName(file.number, ".idx");
+  const bool never_synced =
+      !PathExists(index) && std::all_of(std::begin(header), std::end(header),
+                                        [](std::byte byte) { return byte == std::byte{0}; });
   if (!read && !records.empty())
-    run_.findings.Add({FindingClass::kObjectDecode,
-                       false,
+    run_.findings.Add({never_synced ? FindingClass::kTmpStale : FindingClass::kObjectDecode,
+                       never_synced,
                        file.name,
                        "its header: " + read.error().message,
-                       "zn-fsck --repair writes it again",
+                       never_synced ? "none is needed: it was never synced, nothing refers to it"
+                                    : "zn-fsck --repair writes it again",
                        {}});
   run_.summary.records += static_cast<int64_t>(records.size());
   CheckIndex(file, records);

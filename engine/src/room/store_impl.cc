@@ -141,7 +141,7 @@ Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, con
   if (!PathExists(superblock_path)) {
     if (!options.create || options.read_only)
       return Error{ErrorCode::kNotFound, directory + " is not a ZnStore (it has no superblock)"};
-    ZN_RETURN_IF_ERROR(MakeDirectory(directory));
+    ZN_RETURN_IF_ERROR(MakeDirectoryDurably(directory));
     ZN_ASSIGN_OR_RETURN(const auto entries, ListDirectory(directory));
     // What a process that was killed while it made the store leaves behind.
     const std::set<std::string, std::less<>> own = {"lock", "log", "packs", "incoming", "cache", "quarantine"};
