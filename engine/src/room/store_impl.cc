@@ -78,6 +78,7 @@ class StoreImpl final : public Store {
 
   std::shared_ptr<StoreCore> core_;
   File lock_;
+  bool knows_rooms_ = false;  // open for writing, and the log was replayed
 
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<RoomImpl>> rooms_;      // guarded by mutex_: by name
@@ -215,6 +216,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams 
   ZN_RETURN_IF_ERROR(Replay());
   if (options.read_only) return {};
 
+  knows_rooms_ = true;
   core.log->SetCheckpointWriter([&core] {
     CheckpointRecord checkpoint;
     checkpoint.epoch = core.epoch;
@@ -343,7 +345,8 @@ StoreImpl::~StoreImpl() {
     rooms_.clear();
   }
   // A checkpoint at the end makes the next opening read nothing else. Failing that, it replays.
-  if (core_->log && !core_->read_only && lock_) (void)core_->log->Checkpoint();
+  // Not of a store that could not be opened wholly: what it knows of its rooms is nothing.
+  if (knows_rooms_) (void)core_->log->Checkpoint();
 }
 
 std::vector<RoomInfo> StoreImpl::ListRooms() const {

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "support/temp_dir.h"
@@ -194,6 +196,25 @@ TEST(StoreSmoke, AForkIsIndependent) {
   EXPECT_EQ((*fork)->Head().frames(), 2);
   EXPECT_EQ(room->Head().frames(), 3);
   EXPECT_EQ(*(*fork)->Head().IdAt(1), 2);
+}
+
+TEST(StoreSmoke, AnOpeningThatFailsHalfwayLosesNothing) {
+  TempDir dir;
+  const std::string packs = dir.path() + "/s/packs";
+  {
+    auto store = OpenStore(dir.path() + "/s");
+    auto room = *store->CreateRoom("r", {}, {});
+    ASSERT_TRUE(room->Append(MakeBatch({2, 2, 2}), {}));
+  }
+  // The log is open by the time that the packs cannot be.
+  std::filesystem::rename(packs, packs + ".elsewhere");
+  std::ofstream(packs) << "not a directory";
+  ASSERT_FALSE(Store::Open(dir.path() + "/s", {}));
+  std::filesystem::remove(packs);
+  std::filesystem::rename(packs + ".elsewhere", packs);
+  auto store = OpenStore(dir.path() + "/s", false);
+  auto room = store->OpenRoom("r");
+  ASSERT_TRUE(room) << room.error().message;
 }
 
 TEST(StoreSmoke, ASecondWriterIsToldWhoHasTheStore) {
