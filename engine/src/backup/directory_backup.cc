@@ -257,7 +257,8 @@ Result<> RestoreEntry(RestoreRun& run, const TreeEntry& entry, const std::string
   ZN_ASSIGN_OR_RETURN(const File file, File::Open(path, File::kCreateNew));
   int64_t at = 0;
   for (const TreeEntry::Part& part : entry.parts) {
-    ZN_ASSIGN_OR_RETURN(const auto bytes, run.Object(part.content, part.length, entry.path));
+    std::vector<std::byte> bytes(part.length);
+    ZN_RETURN_IF_ERROR(run.Object(part.content, bytes, entry.path));
     ZN_RETURN_IF_ERROR(file.WriteAt(at, bytes));
     at += part.length;
   }

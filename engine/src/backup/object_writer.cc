@@ -1,7 +1,5 @@
 #include "backup/object_writer.h"
 
-#include <fcntl.h>
-
 namespace zn::backup {
 namespace {
 
@@ -87,8 +85,8 @@ Result<> ObjectWriter::Write(const ObjectId& id, std::span<const std::byte> byte
           : file.WriteAt(static_cast<int64_t>(offset), bytes);
   if (!written) return Fail(written);
   if (back_to > back_from)
-    (void)::sync_file_range(file.fd(), static_cast<off_t>(back_from),
-                            static_cast<off_t>(back_to - back_from), SYNC_FILE_RANGE_WRITE);
+    file.StartWriteback(static_cast<int64_t>(back_from),
+                        static_cast<int64_t>(back_to - back_from));
   {
     const std::lock_guard lock(mutex_);
     if (--bundle->writers > 0 || !bundle->full) return {};

@@ -161,44 +161,65 @@ Result<std::shared_ptr<const File>> Repository::OpenBundle(const RandomId& id) c
   return std::shared_ptr<const File>(std::move(shared));
 }
 
-Result<std::vector<std::byte>> Repository::ReadPlace(const ObjectIndex& index,
-                                                     const ObjectIndex::Place& place) const {
+Result<> Repository::ReadPlaceInto(const ObjectIndex& index, const ObjectIndex::Place& place,
+                                   std::span<std::byte> out) const {
   const ObjectIndex::Bundle& bundle = index.bundles()[place.bundle];
   const auto corrupt = [&](const std::string& what) {
     return Error{ErrorCode::kCorrupt, BundlePath(bundle.id) + " at offset " +
                                           std::to_string(place.offset) + ": " + what};
   };
+  if (out.size() != place.length) return corrupt("an object has another length than its list says");
   ZN_ASSIGN_OR_RETURN(const auto file, OpenBundle(bundle.id));
   const BundleCipher cipher(master_, bundle.id);
-  std::vector<std::byte> stored(cipher.StoredSize(place.length));
+  std::vector<std::byte> sealed(cipher.sealed() ? cipher.StoredSize(place.length) : 0);
+  const std::span<std::byte> stored = cipher.sealed() ? std::span(sealed) : out;
   if (auto read = file->ReadAt(static_cast<int64_t>(place.offset), stored); !read) {
     if (read.error().code == ErrorCode::kCorrupt)
       return corrupt("the bundle ends before an object");
     return std::move(read).error();
   }
   if (!cipher.sealed()) {
-    if (ObjectId{HashSha256(stored)} != place.id)
+    if (ObjectId{HashSha256(out)} != place.id)
       return corrupt("an object is not what its name stands for");
-    return stored;
+    return {};
   }
-  std::vector<std::byte> content(place.length);
-  if (!cipher.Unseal({place.id, place.offset, place.length}, stored, content.data()))
+  if (!cipher.Unseal({place.id, place.offset, place.length}, stored, out.data()))
     return corrupt("an object is not authentic: it was changed");
+  return {};
+}
+
+Result<std::vector<std::byte>> Repository::ReadPlace(const ObjectIndex& index,
+                                                     const ObjectIndex::Place& place) const {
+  std::vector<std::byte> content(place.length);
+  ZN_RETURN_IF_ERROR(ReadPlaceInto(index, place, content));
   return content;
 }
 
-Result<std::vector<std::byte>> Repository::Read(const Sha256& content) const {
-  const auto held = index();
-  const ObjectIndex::Place* place = held->Find(NameOf(content));
+Result<ObjectIndex::Place> Repository::PlaceOf(const ObjectIndex& index,
+                                               const Sha256& content) const {
+  const ObjectIndex::Place* place = index.Find(NameOf(content));
   if (place == nullptr)
     return Error{ErrorCode::kNotFound,
                  "no object " + content.Hex().substr(0, 16) + " in the repository"};
-  ZN_ASSIGN_OR_RETURN(auto bytes, ReadPlace(*held, *place));
+  return *place;
+}
+
+Result<> Repository::ReadInto(const Sha256& content, std::span<std::byte> out) const {
+  const auto held = index();
+  ZN_ASSIGN_OR_RETURN(const ObjectIndex::Place place, PlaceOf(*held, content));
+  ZN_RETURN_IF_ERROR(ReadPlaceInto(*held, place, out));
   // What is not sealed was compared with its name already.
-  if (encrypted() && HashSha256(bytes) != content)
-    return Error{ErrorCode::kCorrupt, BundlePath(held->bundles()[place->bundle].id) +
-                                          " at offset " + std::to_string(place->offset) +
+  if (encrypted() && HashSha256(out) != content)
+    return Error{ErrorCode::kCorrupt, BundlePath(held->bundles()[place.bundle].id) +
+                                          " at offset " + std::to_string(place.offset) +
                                           ": an object is not what its name stands for"};
+  return {};
+}
+
+Result<std::vector<std::byte>> Repository::Read(const Sha256& content) const {
+  ZN_ASSIGN_OR_RETURN(const ObjectIndex::Place place, PlaceOf(*index(), content));
+  std::vector<std::byte> bytes(place.length);
+  ZN_RETURN_IF_ERROR(ReadInto(content, bytes));
   return bytes;
 }
 

@@ -65,6 +65,9 @@ class Repository {
   /// The content, its SHA-256 compared. kNotFound when there is no such object, kCorrupt naming the
   /// bundle when it is damaged. REQUIRES: LoadIndex.
   Result<std::vector<std::byte>> Read(const Sha256& content) const;
+  /// The same straight into `out`; kCorrupt when it has another length. After an error `out` holds
+  /// anything.
+  Result<> ReadInto(const Sha256& content, std::span<std::byte> out) const;
   /// The object at a place of an index; compared with its name as far as that is a hash. For
   /// whoever does not know what it is.
   Result<std::vector<std::byte>> ReadPlace(const ObjectIndex& index,
@@ -86,6 +89,9 @@ class Repository {
     return directory_ + "/snapshots/" + id.Hex();
   }
   Result<std::shared_ptr<const File>> OpenBundle(const RandomId& id) const;
+  Result<ObjectIndex::Place> PlaceOf(const ObjectIndex& index, const Sha256& content) const;
+  Result<> ReadPlaceInto(const ObjectIndex& index, const ObjectIndex::Place& place,
+                         std::span<std::byte> out) const;
 
   std::string directory_;
   RepositoryConfig config_;

@@ -31,21 +31,20 @@ RestoreRun::RestoreRun(const Repository& repository, const RestoreOptions& optio
       rate_(control.bytes_per_second),
       pipeline_(control.threads) {}
 
-Result<std::vector<std::byte>> RestoreRun::Object(const Sha256& content, uint64_t length,
-                                                  const std::string& where) {
-  rate_.Take(static_cast<int64_t>(length));
-  auto bytes = repository_.Read(content);
-  if (bytes && bytes->size() != length)
-    bytes = Error{ErrorCode::kCorrupt, "an object has another length than its list says"};
-  if (bytes) return bytes;
-  Error error = std::move(bytes).error().Context(where);
+Result<> RestoreRun::Object(const Sha256& content, std::span<std::byte> out,
+                            const std::string& where) {
+  rate_.Take(static_cast<int64_t>(out.size()));
+  auto read = repository_.ReadInto(content, out);
+  if (read) return {};
+  Error error = std::move(read).error().Context(where);
   const bool lost = error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kNotFound ||
                     error.code == ErrorCode::kIo;
   if (!lost || !options_.keep_going) return error;
   ++damaged_;
   const std::lock_guard lock(mutex_);
   if (control_.warning) control_.warning(error.message + "; zeros stand there instead");
-  return std::vector<std::byte>(length);
+  std::fill(out.begin(), out.end(), std::byte{0});
+  return {};
 }
 
 Result<> RestoreRun::Step(uint64_t bytes) {
@@ -58,20 +57,21 @@ Result<> RestoreRun::Step(uint64_t bytes) {
 
 namespace {
 
-/// Puts the bytes of `piece` at `out`.
+/// Fills `out`, the place of `piece` in its file.
 Result<> Assemble(RestoreRun& run, const Piece& piece, uint32_t salt, const std::string& where,
-                  std::byte* out) {
+                  std::span<std::byte> out) {
   if (piece.kind == Piece::kInline) {
-    CopyBytes(out, piece.bytes.data(), piece.bytes.size());
+    CopyBytes(out.data(), piece.bytes.data(), piece.bytes.size());
     return {};
   }
-  ZN_ASSIGN_OR_RETURN(const auto bytes, run.Object(piece.content, piece.length, where));
-  if (piece.kind == Piece::kRecord) {
-    const auto head = EncodePackRecordHead(piece.type, piece.content, bytes, salt);
-    CopyBytes(out, head.data(), head.size());
-    out += head.size();
-  }
-  CopyBytes(out, bytes.data(), bytes.size());
+  if (piece.kind != Piece::kRecord) return run.Object(piece.content, out, where);
+  const size_t head_size = PackRecordHeadSize(piece.length);
+  const auto payload = out.subspan(head_size, piece.length);
+  ZN_RETURN_IF_ERROR(run.Object(piece.content, payload, where));
+  const auto head = EncodePackRecordHead(piece.type, piece.content, payload, salt);
+  CopyBytes(out.data(), head.data(), head_size);
+  const auto padding = out.subspan(head_size + piece.length);
+  std::fill(padding.begin(), padding.end(), std::byte{0});
   return {};
 }
 
@@ -96,15 +96,21 @@ Result<> WritePieces(RestoreRun& run, const FileRecord& file, uint32_t salt, con
       if (size > list.begin + list.length - at)
         return Error{ErrorCode::kCorrupt, "a list is longer than its snapshot says"};
       auto write = [&run, &file, &out, salt, pieces, first, last, at, size]() -> Result<> {
-        std::vector<std::byte> job(size);
+        const auto storage = std::make_unique_for_overwrite<std::byte[]>(size);
+        const std::span<std::byte> job(storage.get(), size);
         uint64_t in_job = 0;
         for (size_t i = first; i < last; ++i) {
           const std::string where = file.name + " at offset " + std::to_string(at + in_job);
-          ZN_RETURN_IF_ERROR(Assemble(run, (*pieces)[i], salt, where, job.data() + in_job));
-          in_job += (*pieces)[i].file_bytes();
+          const uint64_t piece_bytes = (*pieces)[i].file_bytes();
+          ZN_RETURN_IF_ERROR(
+              Assemble(run, (*pieces)[i], salt, where, job.subspan(in_job, piece_bytes)));
+          in_job += piece_bytes;
         }
         if (IsZero(job)) return {};  // a hole stays one
-        return out.WriteAt(static_cast<int64_t>(at), job);
+        ZN_RETURN_IF_ERROR(out.WriteAt(static_cast<int64_t>(at), job));
+        // So that the disk is at work meanwhile, and the sync in the end finds little to do.
+        out.StartWriteback(static_cast<int64_t>(at), static_cast<int64_t>(size));
+        return {};
       };
       ZN_RETURN_IF_ERROR(run.pipeline().Submit(static_cast<int64_t>(size), std::move(write)));
       ZN_RETURN_IF_ERROR(run.Step(size));

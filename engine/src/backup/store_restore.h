@@ -18,9 +18,9 @@ class RestoreRun {
   RestoreRun(const Repository& repository, const RestoreOptions& options,
              const BackupControl& control, uint64_t total);
 
-  /// The object; without it, with keep_going, `length` zeros, told and counted. From any thread.
-  Result<std::vector<std::byte>> Object(const Sha256& content, uint64_t length,
-                                        const std::string& where);
+  /// The object, which fills `out`; without it, with keep_going, zeros, told and counted. `where` it
+  /// belongs is for messages. From any thread.
+  Result<> Object(const Sha256& content, std::span<std::byte> out, const std::string& where);
   Result<> Step(uint64_t bytes);
   Pipeline& pipeline() { return pipeline_; }
   const Repository& repository() const { return repository_; }

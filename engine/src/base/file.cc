@@ -167,6 +167,10 @@ Result<> File::SyncData() const {
   return {};
 }
 
+void File::StartWriteback(int64_t offset, int64_t size) const {
+  (void)::sync_file_range(fd_, offset, size, SYNC_FILE_RANGE_WRITE);
+}
+
 Result<> File::Truncate(int64_t size) const {
   if (RetryInterrupted([&] { return ::ftruncate(fd_, size); }) != 0) {
     return ErrnoError(errno, "truncate", path_);

@@ -39,6 +39,8 @@ class File {
   Result<> WriteAt(int64_t offset, std::span<const std::byte> bytes) const;
   Result<> WriteAt(int64_t offset, std::span<const std::span<const std::byte>> pieces) const;
   Result<> SyncData() const;  // fdatasync
+  /// Asks the kernel to begin writing that range; an error of it shows at the next SyncData.
+  void StartWriteback(int64_t offset, int64_t size) const;
   Result<> Truncate(int64_t size) const;
   Result<> Allocate(int64_t offset,
                     int64_t size) const;  // posix_fallocate; kNoSpace when the disk is full

@@ -14,8 +14,7 @@ class LocalFile : public WritableFile {
   }
   Result<> Sync() override { return file_.SyncData(); }
   void StartWriteback(int64_t offset, int64_t size) override {
-    // An error shows up at the next Sync.
-    (void)::sync_file_range(file_.fd(), offset, size, SYNC_FILE_RANGE_WRITE);
+    file_.StartWriteback(offset, size);
   }
   void Reserve(int64_t offset, int64_t size) override {
     (void)::fallocate(file_.fd(), FALLOC_FL_KEEP_SIZE, offset, size);
