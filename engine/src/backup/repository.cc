@@ -210,8 +210,8 @@ Result<> Repository::ReadInto(const Sha256& content, std::span<std::byte> out) c
   ZN_RETURN_IF_ERROR(ReadPlaceInto(*held, place, out));
   // What is not sealed was compared with its name already.
   if (encrypted() && HashSha256(out) != content)
-    return Error{ErrorCode::kCorrupt, BundlePath(held->bundles()[place.bundle].id) +
-                                          " at offset " + std::to_string(place.offset) +
+    return Error{ErrorCode::kCorrupt, BundlePath(held->bundles()[place.bundle].id) + " at offset " +
+                                          std::to_string(place.offset) +
                                           ": an object is not what its name stands for"};
   return {};
 }
