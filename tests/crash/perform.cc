@@ -71,34 +71,37 @@ Result<> Done(Result<T> result) {
   return {};
 }
 
+std::string Unread(const Error& error) { return std::string(kUnread) + error.message; }
+
 std::string FrameDifference(const Snapshot& head, FrameId id, int64_t position, const model::Frame& frame,
                             const std::vector<FieldIndex>& fields) {
   const auto found_at = head.PositionOf(id);
-  if (!found_at || *found_at != position) return "its position is not " + std::to_string(position);
+  if (!found_at) return Unread(found_at.error());
+  if (*found_at != position) return "its position is not " + std::to_string(position);
   const auto version = head.VersionOf(id);
-  if (!version) return version.error().message;
+  if (!version) return Unread(version.error());
   if (*version != frame.version)
     return "is at version " + std::to_string(*version) + " instead of " + std::to_string(frame.version);
   for (const auto& [number, content] : frame.versions) {
     const auto old = head.ReadVersion(id, number, fields);
-    if (!old) return "version " + std::to_string(number) + ": " + old.error().message;
+    if (!old) return "version " + std::to_string(number) + ": " + Unread(old.error());
     if (!(model::FromBatch(*old, 0) == content)) return "version " + std::to_string(number) + " reads back wrong";
   }
   const auto hash = head.HashFrame(id);
-  return hash ? "" : hash.error().message;
+  return hash ? "" : Unread(hash.error());
 }
 
 std::string RoomDifference(const Room& room, const model::Room& wanted) {
   const auto head = room.HeadOrError();
-  if (!head) return head.error().message;
+  if (!head) return Unread(head.error());
   if (head->frames() != static_cast<int64_t>(wanted.order.size()))
     return std::to_string(head->frames()) + " frames instead of " + std::to_string(wanted.order.size());
   const auto ids = head->IdsAt(0, head->frames());
-  if (!ids) return ids.error().message;
+  if (!ids) return Unread(ids.error());
   if (*ids != wanted.order) return "frames in another order";
   const auto fields = AllFields(*head);
   const auto batch = head->Read(*ids, fields);
-  if (!batch) return batch.error().message;
+  if (!batch) return Unread(batch.error());
   for (size_t i = 0; i < ids->size(); ++i) {
     const model::Frame& frame = wanted.frames.at((*ids)[i]);
     const std::string where = "frame " + std::to_string((*ids)[i]) + ": ";
@@ -107,7 +110,7 @@ std::string RoomDifference(const Room& room, const model::Room& wanted) {
       return where + found;
   }
   const auto history = room.History({}, SIZE_MAX);
-  return history ? "" : "history: " + history.error().message;
+  return history ? "" : "history: " + Unread(history.error());
 }
 
 }  // namespace
@@ -117,10 +120,11 @@ Result<std::unique_ptr<Store>> OpenFor(const Workload& workload, const std::stri
   options.create = !read_only;
   options.read_only = read_only;
   options.threads = 1;
-  options.background_maintenance = workload.maintenance;
-  options.cache.max_bytes = 128 << 10;  // so that files come and go
+  options.background_maintenance = false;
+  options.cache.max_bytes = 512 << 10;  // so that files come and go
   internal::StoreSeams seams;
   seams.fold_policy = workload.folds;
+  seams.log_file_bytes = workload.log_file_bytes;
   if (!read_only && workload.seal_bytes < PackStoreOptions().seal_bytes && PathExists(directory + "/superblock")) {
     ZN_ASSIGN_OR_RETURN(seams.packs, SmallPacks(workload, directory));
   }
@@ -190,11 +194,11 @@ std::string Difference(Store& store, const std::string& prefix, const LaneState&
   for (const auto& [name, wanted] : state.rooms) {
     if (!found.contains(name)) return "room " + name + " is missing";
     const auto room = store.OpenRoom(name);
-    if (!room) return room.error().message;
+    if (!room) return Unread(room.error());
     if (auto different = RoomDifference(**room, wanted); !different.empty()) return "room " + name + ": " + different;
   }
   const auto records = store.records().ScanPrefix(prefix, SIZE_MAX);
-  if (!records) return records.error().message;
+  if (!records) return Unread(records.error());
   std::map<std::string, std::string> values;
   for (const Record& record : *records) values[record.key] = record.value;
   return values == state.records ? "" : "control records differ";

@@ -16,7 +16,8 @@ Result<std::unique_ptr<Store>> OpenFor(const Workload& workload, const std::stri
 Result<> Perform(Store& store, const Step& step, bool early = false);
 
 /// What is not as `state` says, of the rooms and records that begin with `prefix`: every frame of every room in every
-/// version, its place and its bytes. "" when all is.
+/// version, its place and its bytes. "" when all is. kUnread stands in it where a read gave an error.
+inline constexpr std::string_view kUnread = "cannot be read: ";
 std::string Difference(Store& store, const std::string& prefix, const LaneState& state);
 
 }  // namespace zn::crash

@@ -25,9 +25,9 @@ std::string Noise(model::Random& random, size_t doubles) {
   return bytes;
 }
 
-Content LargeContent(model::Random& random) {
+Content LargeContent(model::Random& random, int64_t atoms = 150) {
   Content content;
-  content.n_atoms = static_cast<int32_t>(150 + Pick(random, 100));
+  content.n_atoms = static_cast<int32_t>(atoms + Pick(random, 100));
   content.fields["arrays.positions"] = Noise(random, static_cast<size_t>(content.n_atoms) * 3);
   content.fields["calc.energy"] = Noise(random, 1);
   return content;
@@ -54,13 +54,17 @@ std::vector<Workload> AllWorkloads() {
        .contents = Workload::Contents::kRepeated, .seal_bytes = 64 << 10});
   add({.name = "cache", .steps = 14, .before = 5,
        .weights = {{Kind::kBulk, 2}, {Kind::kRead, 6}, {Kind::kEdit, 2}, {Kind::kReopen, 1}},
-       .contents = Workload::Contents::kLarge});
+       .contents = Workload::Contents::kHuge});
   add({.name = "compact", .steps = 14, .before = 6,
        .weights = {{Kind::kAppend, 5}, {Kind::kEdit, 4}, {Kind::kCompact, 4}, {Kind::kDelete, 1}},
        .contents = Workload::Contents::kLarge});
   add({.name = "fold", .steps = 20, .before = 6, .weights = kEdits, .folds = {.after = 4, .nodes_per_op = 1, .most_ops = 40}});
   add({.name = "rooms", .steps = 14, .before = 4,
        .weights = {{Kind::kCreate, 2}, {Kind::kFork, 3}, {Kind::kDrop, 2}, {Kind::kModel, 2}, {Kind::kRecords, 2}, {Kind::kAppend, 2}}});
+  // A log file has a few groups only.
+  add({.name = "log", .steps = 18, .before = 6, .weights = kEdits, .log_file_bytes = 12 << 10});
+  // Its base ends with a torn group, which the first opening has to put aside.
+  add({.name = "recover", .steps = 7, .before = 4, .weights = kEdits});
   add({.name = "reopen", .steps = 10, .before = 3, .weights = {{Kind::kReopen, 3}, {Kind::kEdit, 2}, {Kind::kAppend, 2}, {Kind::kRecords, 1}}});
   return all;
 }
@@ -81,6 +85,8 @@ model::Content Lane::OneContent() {
       return model::RandomContent(random_);
     case Workload::Contents::kLarge:
       return LargeContent(random_);
+    case Workload::Contents::kHuge:
+      return LargeContent(random_, 1000);
     case Workload::Contents::kRepeated: {
       model::Random few(static_cast<uint64_t>(Pick(random_, 3)));
       return LargeContent(few);

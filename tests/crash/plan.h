@@ -44,10 +44,10 @@ struct Workload {
   int steps = 12;    // of each lane
   int before = 4;    // of them done undisturbed, to have something that can be lost
   std::vector<std::pair<Step::Kind, int>> weights;
-  enum class Contents { kSmall, kLarge, kRepeated } contents = Contents::kSmall;
+  enum class Contents { kSmall, kLarge, kRepeated, kHuge } contents = Contents::kSmall;
   internal::FoldPolicy folds = {};
   int64_t seal_bytes = int64_t{1} << 30;
-  bool maintenance = false;
+  int64_t log_file_bytes = int64_t{64} << 20;
 };
 /// Null when there is none of this name.
 const Workload* FindWorkload(std::string_view name);

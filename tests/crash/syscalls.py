@@ -96,7 +96,8 @@ def fail(workload, folder, seed, point):
     command = workload.command(folder, seed)
     call, n, *error = point.split(":")
     if call == "short":
-        code, output = spawn(command, {"LD_PRELOAD": str(SHIM), "ZN_CRASH_ROOT": str(folder), "ZN_CRASH_SHORT": point[6:]})
+        code, output = spawn(command, {"LD_PRELOAD": str(SHIM), "ZN_CRASH_ROOT": str(folder), "ZN_CRASH_SHORT": point[6:],
+                                       "ZN_CRASH_ACKS": str(folder / "acks")})
     else:
         when = n if error[0] != "EINTR" or not n.endswith("+") else f"{n[:-1]}..{int(n[:-1]) + INTERRUPTIONS}"
         code, output = spawn(strace(command, "-e", f"trace={call}", "-e", f"inject={call}:error={error[0]}:when={when}"))

@@ -99,9 +99,21 @@ class Planned(Workload):
         fsck(folder / "store")
 
 
+class TornTail(Planned):
+    """The same after a crash: the log ends with a part of a group, and nobody has recovered it yet."""
+
+    def prepare(self, folder, seed):
+        super().prepare(folder, seed)
+        log = folder / "store/log/000001.log"
+        with log.open("ab") as out:
+            out.write(log.read_bytes()[:2048 + 64 * (seed % 20)])
+        (folder / "store/head").unlink()
+
+
 def planned():
     lines = must([DRIVER, "list"], "zn-crash-driver list").splitlines()
-    return [Planned(name, int(before), int(steps)) for name, before, steps in map(str.split, lines)]
+    return [(TornTail if name == "recover" else Planned)(name, int(before), int(steps))
+            for name, before, steps in map(str.split, lines)]
 
 
 class Import(Workload):

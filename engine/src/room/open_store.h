@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file_system.h"
+#include "log/log.h"
 #include "pack/pack_store.h"
 #include "room/fold_policy.h"
 #include "zn/engine/store.h"
@@ -17,6 +18,7 @@ struct StoreSeams {
   std::unique_ptr<PackStore> packs;  // null: those on the disk
   FoldPolicy fold_policy;
   uint64_t epoch_step = 1;  // by how much opening for writing raises the epoch
+  int64_t log_file_bytes = LogOptions().max_file_bytes;
 };
 /// As Store::Open; superblock, lock and cache stay local, in `directory`.
 Result<std::unique_ptr<Store>> OpenStoreWith(StoreSeams seams, const std::string& directory, const StoreOptions& options);

@@ -192,6 +192,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams 
   log_options.quarantine = core.directory + "/quarantine";
   log_options.salt = core.superblock.record_salt;
   log_options.read_only = options.read_only;
+  log_options.max_file_bytes = seams.log_file_bytes;
   ZN_ASSIGN_OR_RETURN(core.log, OpenLog(disk, log_options));
 
   core.packs = std::move(seams.packs);
