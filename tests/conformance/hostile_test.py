@@ -16,43 +16,119 @@ class Hostile(Api):
     def raw(self, data):
         return self.server.raw(data if isinstance(data, bytes) else data.encode())
 
+    # What follows an attack: a proxy before the server must never see another request boundary than it does.
+    FOLLOW = b"GET /api/version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+    def refused(self, attack, statuses=(400,), pieces=None):
+        """The attack and the request behind it get one reply, of these statuses, and the connection is closed."""
+        data = attack.encode("latin-1") + self.FOLLOW
+        got, closed = self.server.raw_pieces([data[at:at + pieces] for at in range(0, len(data), pieces)]) if pieces else self.raw(data)
+        self.assertTrue(closed, f"left open after {got[:100]!r}")
+        self.assertEqual(len(re.findall(rb"HTTP/1\.[01] \d\d\d ", got)), 1, got)
+        self.assertIn(int(got.split(b" ", 2)[1]), statuses, got[:200])
+        self.assertIn(b"Connection: close", got)
+
+    SELECT = "POST /api/rooms/alloy/frames/select HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    GET = "GET /api/rooms HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
     def test_smuggling_is_400_and_closed(self):
-        # A proxy before the server must never see another request boundary than it does.
-        head = f"Host: 127.0.0.1:{self.server.port}\r\n"
         attacks = {
-            "length and chunked": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            "two lengths": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
-            "two equal lengths": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
-            "a list of lengths": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Content-Length: 2, 2\r\n\r\n{}",
-            "a negative length": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Content-Length: -1\r\n\r\n",
-            "a signed length": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Content-Length: +2\r\n\r\n{}",
-            "a length that overflows": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Content-Length: 99999999999999999999999\r\n\r\n",
-            "space before colon": "GET /api/rooms HTTP/1.1\r\n" + head + "Content-Length : 0\r\n\r\n",
-            "folded header": "GET /api/rooms HTTP/1.1\r\n" + head + "X-A: b\r\n c\r\n\r\n",
-            "bare LF": "GET /api/rooms HTTP/1.1\n" + head.replace("\r", "") + "\n",
-            "bare LF in a header": "GET /api/rooms HTTP/1.1\r\n" + head + "X-A: b\nX-B: c\r\n\r\n",
-            "bare CR in a header": "GET /api/rooms HTTP/1.1\r\n" + head + "X-A: b\rX-B: c\r\n\r\n",
-            "NUL in a header": "GET /api/rooms HTTP/1.1\r\n" + head + "X-A: b\0c\r\n\r\n",
-            "unknown transfer coding": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-            "xchunked": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-            "a chunk size that is none": "POST /api/rooms/alloy/frames/select HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
-            "chunked in HTTP/1.0": "POST /api/rooms/alloy/frames/select HTTP/1.0\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "length and chunked": self.SELECT + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "chunked and length": self.SELECT + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            "chunked and no length": self.SELECT + "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
+            "two lengths": self.SELECT + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+            "two equal lengths": self.SELECT + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+            "two lengths, spelt differently": self.SELECT + "content-length: 2\r\nCONTENT-LENGTH: 0\r\n\r\n{}",
+            "a list of lengths": self.SELECT + "Content-Length: 2, 2\r\n\r\n{}",
+            "a negative length": self.SELECT + "Content-Length: -1\r\n\r\n",
+            "a signed length": self.SELECT + "Content-Length: +2\r\n\r\n{}",
+            "a length in hex": self.SELECT + "Content-Length: 0x2\r\n\r\n{}",
+            "a length with a blank in it": self.SELECT + "Content-Length: 1 2\r\n\r\n{}",
+            "an empty length": self.SELECT + "Content-Length:\r\n\r\n",
+            "a length that overflows": self.SELECT + "Content-Length: 99999999999999999999999\r\n\r\n",
+            "a length that wraps": self.SELECT + "Content-Length: 18446744073709551618\r\n\r\n{}",
+            "space before the colon": self.GET + "Content-Length : 0\r\n\r\n",
+            "tab before the colon": self.SELECT + "Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+            "space before a name": "GET /api/rooms HTTP/1.1\r\n Host: 127.0.0.1\r\n\r\n",
+            "folded header": self.GET + "X-A: b\r\n c\r\n\r\n",
+            "folded by a tab": self.SELECT + "Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n",
+            "bare LF": self.GET.replace("\r", "") + "\n",
+            "bare LF in a header": self.GET + "X-A: b\nX-B: c\r\n\r\n",
+            "bare LF ends the head": self.GET + "X-A: b\r\n\n",
+            "bare CR in a header": self.GET + "X-A: b\rX-B: c\r\n\r\n",
+            "bare CR ends a line": self.GET + "X-A: b\r\r\n\r\n",
+            "bare CR ends the head": self.GET + "X-A: b\r\n\rX",
+            "NUL in a header": self.GET + "X-A: b\0c\r\n\r\n",
+            "vertical tab before chunked": self.SELECT + "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+            "two transfer codings": self.SELECT + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+            "chunked in HTTP/1.0": self.SELECT.replace("1.1", "1.0", 1) + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "a header without a name": self.GET + ": x\r\n\r\n",
+            "a header without a colon": self.GET + "X-A\r\n\r\n",
+            "a name of other letters": self.GET + "X-\xe4: b\r\n\r\n",
             "no Host": "GET /api/rooms HTTP/1.1\r\n\r\n",
-            "two Hosts": "GET /api/rooms HTTP/1.1\r\n" + head + head + "\r\n",
+            "two Hosts": self.GET + "Host: 127.0.0.1\r\n\r\n",
             "no version": "GET /api/rooms\r\n\r\n",
-            "version 3": "GET /api/rooms HTTP/3.0\r\n" + head + "\r\n",
+            "two blanks": self.GET.replace(" HTTP", "  HTTP") + "\r\n",
+            "control character in the target": self.GET.replace("rooms", "\x01rooms") + "\r\n",
             "not HTTP": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-            "control character in the target": "GET /api/\x01rooms HTTP/1.1\r\n" + head + "\r\n",
         }
         for name, attack in attacks.items():
             with self.subTest(name):
-                follow = f"GET /api/version HTTP/1.1\r\n{head}\r\n"
-                got, closed = self.raw(attack.encode("latin-1") + (b"" if name == "not HTTP" else follow.encode()))
-                self.assertTrue(closed, f"left open after {got[:100]!r}")
-                if got:
-                    self.assertRegex(got.split(b"\r\n")[0], rb"^HTTP/1\.[01] (4\d\d|501|505) ")
-                self.assertLessEqual(len(re.findall(rb"HTTP/1\.[01] \d\d\d ", got)), 1, "a second request was answered")
+                self.refused(attack)
+        for name, attack, status in (
+                ("unknown transfer coding", self.SELECT + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501),
+                ("xchunked", self.SELECT + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
+                ("version 3", self.GET.replace("1.1", "3.0", 1) + "\r\n", 505)):
+            with self.subTest(name):
+                self.refused(attack, (status,))
         self.alive()
+
+    def test_chunked_bodies_that_can_be_read_in_two_ways_are_400_and_closed(self):
+        body = json.dumps({"indices": "0", "format": "json"})
+        size = f"{len(body):x}"
+        chunked = self.SELECT + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        end = "0\r\n\r\n"
+        got, _ = self.raw(chunked + f"{size}\r\n{body}\r\n" + end + self.FOLLOW.decode().replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"))
+        self.assertEqual(len(re.findall(rb"HTTP/1\.1 200 ", got)), 2, "a sound one is taken, and what follows is a request")
+        for name, attack in {
+            "an extension": f"{size};a=b\r\n{body}\r\n" + end,
+            "an extension of the last chunk": f"{size}\r\n{body}\r\n0;a\r\n\r\n",
+            "a bare LF in an extension": f"{size};\n{body}\r\n" + end,
+            "no size": f"\r\n{body}\r\n" + end,
+            "a size that is none": "zz\r\nabc\r\n" + end,
+            "a signed size": f"+{size}\r\n{body}\r\n" + end,
+            "a negative size": f"-1\r\n{body}\r\n" + end,
+            "0x": f"0x{size}\r\n{body}\r\n" + end,
+            "a blank before the size": f" {size}\r\n{body}\r\n" + end,
+            "a blank behind the size": f"{size} \r\n{body}\r\n" + end,
+            "a size of too many digits": f"{size:0>40}\r\n{body}\r\n" + end,
+            "a bare LF behind the size": f"{size}\n{body}\r\n" + end,
+            "a bare CR behind the size": f"{size}\r{body}\r\n" + end,
+            "a bare LF behind the data": f"{size}\r\n{body}\n" + end,
+            "nothing behind the data": f"{size}\r\n{body}" + end,
+            "more data than the size": f"1\r\n{body}\r\n" + end,
+            "a bare LF at the end": f"{size}\r\n{body}\r\n0\n\n",
+            "a bare LF as the last line": f"{size}\r\n{body}\r\n0\r\n\n",
+            "a trailer": f"{size}\r\n{body}\r\n0\r\nX-A: b\r\n\r\n",
+            "a trailer that frames": f"{size}\r\n{body}\r\n0\r\nContent-Length: 50\r\n\r\n",
+        }.items():
+            for pieces in (None, 1):
+                with self.subTest(name, pieces=pieces):
+                    self.refused(chunked + attack, pieces=pieces)
+        for name, attack in {"a chunk of 2^64 - 1": "ffffffffffffffff\r\nabc", "a chunk of 2^64 + 3": "10000000000000003\r\nabc\r\n" + end,
+                             "a chunk of an exabyte": "fffffffffffffff\r\nabc"}.items():
+            with self.subTest(name):
+                self.refused(chunked + attack, (400, 413))
+        self.alive()
+
+    def test_the_body_of_a_request_that_needs_none_is_no_request(self):
+        inner = "GET /api/nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        for method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+            with self.subTest(method):
+                head = f"{method} /api/rooms HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(inner)}\r\n\r\n"
+                got, _ = self.raw(head + inner + "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                self.assertEqual(len(re.findall(rb"HTTP/1\.1 \d\d\d ", got)), 2, got)
+                self.assertNotIn(b"/api/nothing", got)
 
     def test_foreign_host_and_origin(self):
         got, _ = self.raw("GET /api/rooms HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")

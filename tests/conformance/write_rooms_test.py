@@ -1,6 +1,7 @@
 """Making and changing rooms, rule by rule of the contract."""
 import json
 import unittest
+import uuid
 
 from support.writing import WriteCase, molecule, pack
 
@@ -77,6 +78,53 @@ class Rooms(WriteCase):
         self.assertEqual(self.server.get(f"{path}/metadata").json(), {"a": {"c": 2}, "d": "x"})
         deep = b'{"a":' + b"[" * 50000 + b"]" * 50000 + b"}"
         self.assertEqual(self.server.request("PATCH", f"{path}/metadata", deep, {"Content-Type": "application/json"}).status, 400)
+
+    def replayed(self, method, path, body, status, **headers):
+        """Done once, replayed the second time, 422 with another body."""
+        key = {"Idempotency_Key": uuid.uuid4().hex, **headers}
+        first = self.send(method, path, body, status, **key)
+        again = self.send(method, path, body, status, **key)
+        self.assertNotIn("Idempotency-Replayed", first.headers)
+        self.assertEqual(again.headers["Idempotency-Replayed"], "true")
+        self.assertEqual(again.body, first.body)
+        self.send(method, path, {"description": "another"}, 422, **key)
+        return key
+
+    def test_keys_of_requests_that_change_rooms(self):
+        path = self.new_room([molecule(1)])
+        key = self.replayed("PATCH", path, {"description": "one", "hidden": True}, 200)
+        self.send("PATCH", path, {"description": "two"}, 200)
+        self.send("PATCH", path, {"description": "one", "hidden": True}, 200, **key)
+        self.assertEqual(self.server.get(path).json()["description"], "two", "a replay changes nothing")
+        self.replayed("PATCH", f"{path}/metadata", {"a": 1}, 200)
+        self.replayed("PATCH", path, {"isDefault": True}, 200)
+        self.replayed("PATCH", path, {"isDefault": True, "description": "three"}, 200)
+        other = self.new_room()
+        key = self.replayed("PATCH", other, {"isDefault": True}, 200)
+        self.send("PATCH", path, {"isDefault": True}, 200)
+        self.send("PATCH", other, {"isDefault": True}, 200, **key)
+        self.assertTrue(self.server.get(path).json()["isDefault"])
+        # A refused request is not kept.
+        key = {"Idempotency_Key": uuid.uuid4().hex}
+        self.send("PATCH", path, {"locked": True}, 200)
+        self.send("PATCH", path, {"description": "four"}, 403, **key)
+        self.send("PATCH", path, {"locked": False}, 200, **self.admin)
+        self.send("PATCH", path, {"description": "four"}, 200, **key)
+
+    def test_a_room_is_deleted_once_for_a_key(self):
+        path = self.new_room([molecule(1)])
+        key = {"Idempotency_Key": uuid.uuid4().hex, **self.admin}
+        self.send("DELETE", path, None, 204, **key)
+        again = self.send("DELETE", path, None, 204, **key)
+        self.assertEqual((again.headers["Idempotency-Replayed"], again.body), ("true", b""))
+        self.send("DELETE", path, None, 404, **self.admin)
+        self.send("POST", "/api/rooms", {"id": path.rsplit("/", 1)[1]}, 201)
+        self.send("DELETE", path, None, 204, **key)
+        self.assertEqual(self.server.get(path).status, 200, "the new one is another")
+        self.assertEqual(self.server.stop(), 0)
+        self.start()
+        self.send("DELETE", path, None, 204, **{**key, **self.admin})
+        self.assertEqual(self.server.get(path).status, 200, "kept over a restart")
 
     def test_empty_rooms_survive_a_restart(self):
         name = self.new_room().rsplit("/", 1)[1]

@@ -2,6 +2,7 @@
 import threading
 import unittest
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -212,6 +213,45 @@ class Edits(WriteCase):
         self.send("POST", "/api/rooms/default/frames", pack([molecule(1)]), 201)  # made by its first write
         self.send("POST", "/upload/frame/0", pack(molecule(1, 1)), 428)
         self.send("POST", "/upload/frame/0", pack(molecule(1, 1)), 200, If_Match='"0.1"')
+
+    def test_uploads_of_older_clients_go_behind_the_last_frame(self):
+        room = "/api/rooms/default"
+        if self.server.get(room).status == 404:
+            self.send("POST", "/upload/frame/0", pack(molecule(3)), 201)  # makes the room
+        count = len(self.meta(room))
+        self.send("POST", f"/upload/frame/{count + 1}", pack(molecule(3)), 404)
+        for i in range(count, count + 3):
+            reply = self.send("POST", f"/upload/frame/{i}", pack(molecule(3, i)), 201)
+            meta = self.meta(room)[i]
+            self.assertEqual({k: reply.json()[k] for k in ("frame", "id", "version")}, {"frame": i, "id": meta["id"], "version": 1})
+            self.assertEqual(reply.headers["Frame-Id"], str(meta["id"]))
+            self.assert_frame(room, i, molecule(3, i))
+        self.send("POST", f"/upload/frame/{count + 3}", pack([molecule(3)] * 2), 400)
+        self.send("POST", f"/upload/frame/{count}", pack(molecule(3, 77)), 428)  # it is there now
+        key = {"Idempotency_Key": uuid.uuid4().hex}
+        first = self.send("POST", f"/upload/frame/{count + 3}", pack(molecule(2)), 201, **key)
+        lock = self.send("PUT", f"{room}/locks/trajectory:meta", {}, 200).json()["lock_token"]
+        self.send("POST", f"/upload/frame/{count + 4}", pack(molecule(2)), 423)
+        self.send("POST", f"/upload/frame/{count + 4}?lock_token={lock}&release=true", pack(molecule(2)), 201)
+        self.assertEqual(len(self.meta(room)), count + 5)
+        lock = self.send("PUT", f"{room}/locks/frame:{count}", {}, 200).json()["lock_token"]
+        self.send("POST", f"/upload/frame/{count}?lock_token={lock}&release=true", pack(molecule(3, 78)), 200)
+        self.assertNotIn("Idempotency-Replayed", first.headers)
+
+    def test_uploads_to_one_place_at_once_make_one_frame(self):
+        self.send("POST", "/api/rooms/default/frames", pack([molecule(1)]), 201)
+        count = len(self.meta("/api/rooms/default"))
+        def upload(n):
+            client = Client(self.server.port)
+            try:
+                return self.send("POST", f"/upload/frame/{count}", pack(molecule(4, n)), client=client).status
+            finally:
+                client.close()
+        with ThreadPoolExecutor(8) as threads:
+            statuses = sorted(threads.map(upload, range(8)))
+        self.assertEqual(statuses[0], 201)
+        self.assertTrue(set(statuses[1:]) <= {409, 428}, statuses)
+        self.assertEqual(len(self.meta("/api/rooms/default")), count + 1)
 
 
 class Keys(WriteCase):

@@ -15,9 +15,11 @@ std::string DefaultRoom(const Service& service) {
   return name && *name ? std::move(**name) : std::string(kInitial);
 }
 
-Answer<bool> SetDefaultRoom(Service& service, const AuditSource& source) {
+Answer<bool> SetDefaultRoom(Service& service, const AuditSource& source,
+                            const std::function<Result<>(RecordTransaction&)>& also) {
   std::string before;
   ZN_RETURN_IF_ERROR(service.store->Update([&](RecordTransaction& records) -> Result<> {
+    ZN_RETURN_IF_ERROR(also(records));
     ZN_ASSIGN_OR_RETURN(const auto now, records.Get(kKey));
     before = now ? *now : std::string(kInitial);
     if (before == source.room) return {};

@@ -129,14 +129,4 @@ Answer<Reply> RestoreRoom(const Call& call) {
   return Acknowledge(write, *info);
 }
 
-Answer<Reply> UploadFrame(const Call& call) {
-  constexpr const char* kRoom = "default";
-  if (!call.caller.May(Scope::kWrite, kRoom))
-    return Problem(403, "forbidden", "this needs the scope 'write' in room 'default'");
-  Call frame = call;
-  frame.room = kRoom;
-  frame.position = call.service.events->position(kRoom);
-  return PutFrame(frame);
-}
-
 }  // namespace zn::server

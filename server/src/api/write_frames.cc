@@ -112,34 +112,78 @@ KeptReply FramesEdited(const CommitInfo& info) {
   return reply;
 }
 
+// The body as one frame that fits the room's fields.
+Answer<FrameBatch> ReadWholeFrame(const Write& write) {
+  ZN_ASSIGN_OR_RETURN(const BodyFormat format, WriteFormat(*write.call));
+  ZN_ASSIGN_OR_RETURN(const NativeBody body, ReadNativeBody(*write.call, format));
+  if (format == BodyFormat::kColumns) {
+    ZN_ASSIGN_OR_RETURN(auto batches, OpenFrameBatches(write, format, body));
+    ZN_ASSIGN_OR_RETURN(auto batch, batches->Next());
+    if (!batch || batch->frames() != 1) return BadRequest("the body does not hold one frame");
+    return std::move(*batch);
+  }
+  std::vector<BodyFrame> frames(1);
+  ZN_ASSIGN_OR_RETURN(frames[0], ReadOneFrame(write, format, body));
+  FitOptions fit;
+  fit.fields = write.head.fields();
+  fit.cast = write.cast;
+  ZN_ASSIGN_OR_RETURN(FrameBatch frame, FitFrames(std::move(frames), fit));
+  return frame;
+}
+
+// A new frame at `position`, the end of the room, or nowhere.
+Answer<Reply> AppendFrameAt(const Call& call, int64_t position) {
+  // Other writes move the head on, and the end stays where it is.
+  for (int attempt = 1;; ++attempt) {
+    ZN_ASSIGN_OR_RETURN(Write write, OpenWrite(call, {"data", "keys"}, true));
+    ZN_RETURN_IF_REPLAYED(write);
+    if (write.head.frames() != position) return StaleRoom(write);
+    ZN_ASSIGN_OR_RETURN(const FrameBatch frame, ReadWholeFrame(write));
+    ZN_RETURN_IF_ERROR(GuardWrite(write, {.meta = true}));
+    write.ReplyWith(201, "append", [&write, position](const CommitInfo& info) {
+      return FrameWritten(write, {.position = position, .id = info.ids.front()})(info);
+    });
+    Placement end;
+    end.expected_head = write.head.commit();
+    auto info = write.room->Add(frame, end, write.context);
+    if (info) return Acknowledge(write, *info);
+    if (auto refused = RefusedByLock(write, info.error())) return std::move(*refused);
+    if (info.error().code != ErrorCode::kConflict) return std::move(info).error();
+    if (attempt == kReadAgain) return StaleRoom(write);
+  }
+}
+
 }  // namespace
 
 Answer<Reply> PutFrame(const Call& call) {
   ZN_ASSIGN_OR_RETURN(Write write, OpenWrite(call, {"base_version", "frame_id", "data", "keys"}));
   ZN_RETURN_IF_REPLAYED(write);
   ZN_ASSIGN_OR_RETURN(const Target target, FindTarget(write, call.frame));
-  ZN_ASSIGN_OR_RETURN(const BodyFormat format, WriteFormat(call));
-  ZN_ASSIGN_OR_RETURN(const NativeBody body, ReadNativeBody(call, format));
-  FrameBatch frame;
-  if (format == BodyFormat::kColumns) {
-    ZN_ASSIGN_OR_RETURN(auto batches, OpenFrameBatches(write, format, body));
-    ZN_ASSIGN_OR_RETURN(auto batch, batches->Next());
-    if (!batch || batch->frames() != 1) return BadRequest("the body does not hold one frame");
-    frame = std::move(*batch);
-  } else {
-    std::vector<BodyFrame> frames(1);
-    ZN_ASSIGN_OR_RETURN(frames[0], ReadOneFrame(write, format, body));
-    FitOptions fit;
-    fit.fields = write.head.fields();
-    fit.cast = write.cast;
-    ZN_ASSIGN_OR_RETURN(frame, FitFrames(std::move(frames), fit));
-  }
+  ZN_ASSIGN_OR_RETURN(const FrameBatch frame, ReadWholeFrame(write));
   ZN_RETURN_IF_ERROR(GuardWrite(write, {.frames = {&target.id, 1}}));
   ZN_ASSIGN_OR_RETURN(const Base base, FindBase(write, target, {}));
   write.ReplyWith(200, "replace", FrameWritten(write, target));
   auto info = write.room->Replace(target.id, frame, write.context, base.version);
   if (!info) return FrameError(write, info.error(), target.id, base.if_match);
   return Acknowledge(write, *info);
+}
+
+Answer<Reply> UploadFrame(const Call& call) {
+  constexpr const char* kRoom = "default";
+  if (!call.caller.May(Scope::kWrite, kRoom))
+    return Problem(403, "forbidden", "this needs the scope 'write' in room 'default'");
+  Call frame = call;
+  frame.room = kRoom;
+  frame.position = call.service.events->position(kRoom);
+  // Clients of this name upload a trajectory frame by frame: the one behind the last is new.
+  const auto room = call.service.store->OpenRoom(kRoom);
+  int64_t count = 0;
+  if (room) {
+    ZN_ASSIGN_OR_RETURN(const Snapshot head, (*room)->HeadOrError());
+    count = head.frames();
+  }
+  if (call.frame == std::to_string(count)) return AppendFrameAt(frame, count);
+  return PutFrame(frame);
 }
 
 Answer<Reply> PatchFrame(const Call& call) {

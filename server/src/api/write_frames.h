@@ -14,6 +14,6 @@ Answer<Reply> DeleteFrames(const Call& call);    // ?indices=
 Answer<Reply> UndoFrame(const Call& call);
 Answer<Reply> RedoFrame(const Call& call);
 Answer<Reply> RestoreRoom(const Call& call);     // {commit}
-Answer<Reply> UploadFrame(const Call& call);     // the older name of PUT, in the default room
+Answer<Reply> UploadFrame(const Call& call);     // an older name: PUT in the default room, or POST of the frame behind its last
 
 }  // namespace zn::server

@@ -88,6 +88,14 @@ Answer<std::shared_ptr<IdempotencyKey>> TakeKey(const Call& call) {
       {call.caller.token_id, request.method_text, request.path, request.query, *key, BodyOf(call).bytes()});
 }
 
+Answer<std::optional<Reply>> TakeReplay(const Call& call, std::shared_ptr<IdempotencyKey>& key) {
+  ZN_ASSIGN_OR_RETURN(key, TakeKey(call));
+  if (!key) return std::optional<Reply>();
+  ZN_ASSIGN_OR_RETURN(auto kept, key->Find());
+  if (!kept) return std::optional<Reply>();
+  return std::optional<Reply>(Replay(call, std::move(*kept)));
+}
+
 Buffer BodyOf(const Call& call) { return call.owned.BodyBuffer(); }
 
 Answer<Write> OpenWrite(const Call& call, std::vector<std::string> known, bool makes_default) {
@@ -305,7 +313,9 @@ void Write::ReplyWith(int status, std::string_view operation, std::function<Kept
 namespace {
 
 Reply Send(const Call& call, KeptReply kept) {
-  Reply reply = Reply::Json(std::move(kept.json), kept.status);
+  Reply reply;
+  reply.status = kept.status;
+  if (kept.status != 204) reply = Reply::Json(std::move(kept.json), kept.status);
   // From before the write: who follows the room's events from there sees this one too.
   reply.headers = kept.headers + "Zn-Position: " + call.position.ToString() + "\r\n";
   reply.etag = std::move(kept.etag);

@@ -45,6 +45,8 @@ Reply Replay(const Write& write);
 Reply Replay(const Call& call, KeptReply kept);
 /// The request's Idempotency-Key; null when it has none.
 Answer<std::shared_ptr<IdempotencyKey>> TakeKey(const Call& call);
+/// The same into `key`, and the reply of the first time if there was one. For writes that open no Write.
+Answer<std::optional<Reply>> TakeReplay(const Call& call, std::shared_ptr<IdempotencyKey>& key);
 
 /// Checks the query's names and Content-Digest, and finds the room. `makes_default` lets a write to the room `default`
 /// make it.

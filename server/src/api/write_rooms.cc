@@ -110,11 +110,8 @@ Answer<Reply> PostRoom(const Call& call) {
   if (!call.caller.May(Scope::kWrite, *name))
     return Problem(403, "forbidden", "this needs the scope 'write' in room " + *name);
   std::shared_ptr<IdempotencyKey> key;
-  ZN_ASSIGN_OR_RETURN(key, TakeKey(call));
-  if (key) {
-    ZN_ASSIGN_OR_RETURN(auto replay, key->Find());
-    if (replay) return Replay(call, std::move(*replay));
-  }
+  ZN_ASSIGN_OR_RETURN(auto replay, TakeReplay(call, key));
+  if (replay) return std::move(*replay);
   RoomInfo info;
   info.name = *name;
   info.model.description = description.value_or("");
@@ -167,15 +164,31 @@ Answer<Reply> PatchRoom(const Call& call) {
   if (is_default && !*is_default)
     return BadRequest("isDefault: make another room the default instead; there is always one");
   ZN_ASSIGN_OR_RETURN(const std::shared_ptr<Room> room, call.FindRoom());
+  std::shared_ptr<IdempotencyKey> key;
+  ZN_ASSIGN_OR_RETURN(auto replay, TakeReplay(call, key));
+  if (replay) return std::move(*replay);
   ZN_ASSIGN_OR_RETURN(const Guarded guarded, GuardRoom(call, *room, false));
   const bool admin = call.caller.IsAdmin(call.room);
   const AuditSource source = SourceOf(call);
+  // The reply is kept with the last of what is changed: a retry of half of it does the rest.
+  const auto keep = [&](RecordTransaction& records, const RoomInfo& info, const std::string& default_room) -> Result<> {
+    if (!key) return {};
+    return key->Keep(records,
+                     {200, RoomModelText(call.service, info, default_room), "Zn-Commit: " + info.commit.ToString() + "\r\n", ""},
+                     source.time_ns);
+  };
   if (description || locked || hidden) {
     RoomModel before, after;
     CommitContext context = guarded.context;
-    context.also = [&](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+    context.also = [&, info = room->info(), default_room = DefaultRoom(call.service)](
+                       RecordTransaction& records, const CommitInfo& draft) mutable -> Result<> {
       ZN_RETURN_IF_ERROR(guarded.guard->Commit(records, draft));
-      return AuditModel(records, source, before, after);
+      ZN_RETURN_IF_ERROR(AuditModel(records, source, before, after));
+      if (is_default) return {};
+      info.model = after;
+      info.frames = draft.frames;
+      info.commit = draft.commit;
+      return keep(records, info, default_room);
     };
     auto changed = room->UpdateModel(
         [&](const RoomModel& old) -> Result<RoomModel> {
@@ -195,11 +208,18 @@ Answer<Reply> PatchRoom(const Call& call) {
       return std::move(changed).error();
     }
   }
-  if (is_default) ZN_RETURN_IF_ERROR(SetDefaultRoom(call.service, source));
+  if (is_default)
+    ZN_RETURN_IF_ERROR(SetDefaultRoom(call.service, source, [&, info = room->info()](RecordTransaction& records) {
+      return keep(records, info, call.room);
+    }));
   return RoomReply(call, *room, 200);
 }
 
 Answer<Reply> DeleteRoom(const Call& call) {
+  // First of all, since a retry finds no room any more.
+  std::shared_ptr<IdempotencyKey> idempotency;
+  ZN_ASSIGN_OR_RETURN(auto replay, TakeReplay(call, idempotency));
+  if (replay) return std::move(*replay);
   ZN_RETURN_IF_ERROR(call.FindRoom());
   if (call.room == DefaultRoom(call.service))
     return Problem(409, "default-room", "room '" + call.room + "' is the default, which cannot be deleted: make another room the default first");
@@ -213,7 +233,9 @@ Answer<Reply> DeleteRoom(const Call& call) {
     ZN_RETURN_IF_ERROR(AuditRoom(records, source, "deleted", "{}", ""));
     AuditEntry entry{.time_ns = source.time_ns, .actor = source.actor, .origin = source.origin, .room = call.room,
                      .scope = "room", .target = call.room, .key = "deleted", .old_value = "{}"};
-    return records.AppendAudit("", AuditText(entry));
+    ZN_RETURN_IF_ERROR(records.AppendAudit("", AuditText(entry)));
+    if (!idempotency) return {};
+    return idempotency->Keep(records, {204, "", "", ""}, source.time_ns);
   };
   if (auto deleted = call.service.store->DeleteRoom(call.room, context); !deleted) {
     if (auto refused = guarded.Refused(deleted.error())) return std::move(*refused);
@@ -242,12 +264,17 @@ Answer<Reply> PatchMetadata(const Call& call) {
   if (call.owned.body.size() > 2 * kMaxMetadata) return Problem(413, "too-large", "metadata have at most 64 KiB");
   ZN_ASSIGN_OR_RETURN(const json patch, ReadObject(call, {}));
   ZN_ASSIGN_OR_RETURN(const std::shared_ptr<Room> room, call.FindRoom());
+  std::shared_ptr<IdempotencyKey> key;
+  ZN_ASSIGN_OR_RETURN(auto replay, TakeReplay(call, key));
+  if (replay) return std::move(*replay);
   ZN_ASSIGN_OR_RETURN(const Guarded guarded, GuardRoom(call, *room, false));
   RoomModel before, after;
   CommitContext context = guarded.context;
-  context.also = [&](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
+  context.also = [&, source = SourceOf(call)](RecordTransaction& records, const CommitInfo& draft) -> Result<> {
     ZN_RETURN_IF_ERROR(guarded.guard->Commit(records, draft));
-    return AuditModel(records, SourceOf(call), before, after);
+    ZN_RETURN_IF_ERROR(AuditModel(records, source, before, after));
+    if (!key) return {};
+    return key->Keep(records, {200, after.metadata, "Zn-Commit: " + draft.commit.ToString() + "\r\n", ""}, source.time_ns);
   };
   auto changed = room->UpdateModel(
       [&](const RoomModel& old) -> Result<RoomModel> {

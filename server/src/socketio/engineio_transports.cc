@@ -157,6 +157,11 @@ class SocketOwner final : public ChannelOwner {
   void Take(websocket::Message message) {
     switch (message.opcode) {
       case websocket::Opcode::kPing: {
+        if (channel_->unsent() > server_->options().max_unsent) {
+          failed_ = true;
+          socket_->Drop(websocket::kPolicy, "pongs are not read");
+          return;
+        }
         std::string pong;
         websocket::AppendFrameHeader(websocket::Opcode::kPong, message.payload.size(), pong);
         channel_->Send({BufferOf(pong + message.payload)});
