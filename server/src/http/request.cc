@@ -109,6 +109,7 @@ const char* TakeHeader(std::string_view name, std::string_view value, Request* r
       if (EqualsIgnoreCase(name, "transfer-encoding")) {
         if (framing->has_encoding) return "more than one Transfer-Encoding";
         framing->has_encoding = true;
+        if (value.empty()) return "Transfer-Encoding is empty";  // or folded
         if (!EqualsIgnoreCase(value, "chunked")) {
           *status = 501;
           return "the only transfer coding read here is chunked";

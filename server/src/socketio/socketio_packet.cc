@@ -1,9 +1,18 @@
 #include "socketio/socketio_packet.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace zn::server::socketio {
 namespace {
+
+// Clients' libraries raise these themselves.
+bool IsReserved(const json& name) {
+  static constexpr std::string_view kReserved[] = {"connect",       "connect_error", "disconnect",
+                                                   "disconnecting", "newListener",   "removeListener"};
+  return name.is_string() && std::find(std::begin(kReserved), std::end(kReserved), name.get_ref<const std::string&>()) !=
+                                 std::end(kReserved);
+}
 
 // Does the packet have the data that its type has? Both parsers' clients check the same.
 bool IsValid(const Packet& packet) {
@@ -16,7 +25,7 @@ bool IsValid(const Packet& packet) {
       return packet.data.is_null();
     case PacketType::kEvent:
       return packet.data.is_array() && !packet.data.empty() &&
-             (packet.data[0].is_string() || packet.data[0].is_number());
+             (packet.data[0].is_string() || packet.data[0].is_number()) && !IsReserved(packet.data[0]);
     case PacketType::kAck:
       return packet.data.is_array() && packet.id.has_value();
     case PacketType::kConnectError:

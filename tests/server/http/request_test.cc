@@ -74,6 +74,7 @@ TEST(RequestHead, RefusesWhatCanSmuggle) {
            "A b\r\n",
            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
            "Host: other\r\n",
+           "Transfer-Encoding:\r\n\tchunked\r\n",
        })
     EXPECT_EQ(StatusOf(line + headers + "\r\n"), 400) << headers;
   EXPECT_EQ(StatusOf(line + "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501);
