@@ -42,13 +42,33 @@ std::string_view FindingName(FindingClass finding) {
 
 namespace zn::check {
 
-void Findings::AddRecord(Place place, Finding finding) {
+void Findings::AddRecord(const DamagedRecord& record, Finding finding) {
   const std::lock_guard lock(mutex_);
-  const auto [at, fresh] = records_.try_emplace(place, std::move(finding));
-  if (fresh) return;
+  const Place place{record.ref.file, record.ref.offset};
+  const auto at = records_.find(place);
+  if (at == records_.end()) {
+    records_.emplace(place, Found{record, std::move(finding)});
+    return;
+  }
+  std::vector<Affected>& list = at->second.finding.affected;
   for (Affected& affected : finding.affected)
-    if (at->second.affected.size() < kMaxAffected)
-      at->second.affected.push_back(std::move(affected));
+    if (list.size() < kMaxAffected) list.push_back(std::move(affected));
+}
+
+void Findings::SetForm(Place place, const Geometry& geometry, const BlockShape& shape) {
+  const std::lock_guard lock(mutex_);
+  const auto at = records_.find(place);
+  if (at == records_.end() || at->second.record.geometry) return;
+  at->second.record.geometry = geometry;
+  at->second.record.shape = shape;
+}
+
+std::vector<DamagedRecord> Findings::damaged() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<DamagedRecord> all;
+  all.reserve(records_.size());
+  for (const auto& [place, found] : records_) all.push_back(found.record);
+  return all;
 }
 
 void Findings::Add(Finding finding) {
@@ -60,7 +80,7 @@ bool Findings::AddAffected(Place place, const Affected& affected) {
   const std::lock_guard lock(mutex_);
   const auto at = records_.find(place);
   if (at == records_.end()) return false;
-  std::vector<Affected>& list = at->second.affected;
+  std::vector<Affected>& list = at->second.finding.affected;
   for (Affected& known : list) {
     if (known.room != affected.room || known.field != affected.field) continue;
     if (known.first < 0) return true;  // all of it already
@@ -88,8 +108,9 @@ bool Findings::any_record() const {
 std::vector<Finding> Findings::Take(const std::function<bool(Place)>& reached) {
   const std::lock_guard lock(mutex_);
   std::vector<Finding> all = std::move(others_);
-  for (auto& [place, finding] : records_) {
-    if (finding.affected.empty() && !reached(place)) {
+  for (auto& [place, found] : records_) {
+    Finding& finding = found.finding;
+    if (!found.record.lost && finding.affected.empty() && !reached(place)) {
       finding.note = true;
       finding.remedy = "nothing refers to it; the collection drops it";
     }

@@ -16,6 +16,7 @@ constexpr int64_t kLargestText = int64_t{1} << 31;  // of one decoded chunk of t
 FindingClass ClassOf(RecordFault::Kind kind) {
   switch (kind) {
     case RecordFault::kMissing:
+    case RecordFault::kLost:
       return FindingClass::kObjectMissing;
     case RecordFault::kTruncated:
       return FindingClass::kObjectTruncated;
@@ -29,31 +30,35 @@ FindingClass ClassOf(RecordFault::Kind kind) {
 
 }  // namespace
 
-void Reach::Damaged(std::string_view kind, const RecordRef& ref, const RecordFault& fault,
+void Reach::Damaged(RecordType type, const RecordRef& ref, const RecordFault& fault,
                     const Affected& affected) {
-  run_.findings.AddRecord(PlaceOf(ref), {ClassOf(fault.kind),
-                                         false,
-                                         DescribeRecord(kind, ref),
-                                         fault.what,
-                                         "zn-fsck --repair looks for another copy",
-                                         {affected}});
+  const bool lost = fault.kind == RecordFault::kLost;
+  run_.findings.AddRecord({run_.image.Now(ref), type, false, lost},
+                          {ClassOf(fault.kind),
+                           lost,  // known, and told to whoever reads it
+                           DescribeRecord(type, ref),
+                           fault.what,
+                           lost ? "zn-fsck --repair --from-backup REPO, should a backup have it"
+                                : "zn-fsck --repair looks for another copy",
+                           {affected}});
 }
 
-void Reach::Senseless(FindingClass kind, std::string_view what, const RecordRef& ref,
+void Reach::Senseless(FindingClass kind, RecordType type, const RecordRef& ref,
                       std::string message, const Affected& affected) {
-  run_.findings.AddRecord(PlaceOf(ref), {kind,
-                                         false,
-                                         DescribeRecord(what, ref),
-                                         std::move(message),
-                                         "restore from a backup (--from-backup)",
-                                         {affected}});
+  run_.findings.AddRecord({run_.image.Now(ref), type, true},
+                          {kind,
+                           false,
+                           DescribeRecord(type, ref),
+                           std::move(message),
+                           "restore from a backup (--from-backup)",
+                           {affected}});
 }
 
-std::optional<std::vector<std::byte>> Reach::Read(std::string_view kind, const RecordRef& ref,
+std::optional<std::vector<std::byte>> Reach::Read(RecordType type, const RecordRef& ref,
                                                   const Affected& affected) {
   std::vector<std::byte> payload;
   if (const auto fault = run_.image.ReadChecked(ref, &payload)) {
-    Damaged(kind, ref, *fault, affected);
+    Damaged(type, ref, *fault, affected);
     return std::nullopt;
   }
   return payload;
@@ -72,9 +77,9 @@ Result<> Reach::Follow(const Rooms& rooms) {
 void Reach::Room(const RefRecord& ref) {
   const Affected all{ref.name, "", -1, -1};
   if (ref.model && run_.image.Reach(ref.model))
-    if (auto bytes = Read("room model", ref.model, all))
+    if (auto bytes = Read(RecordType::kRoomModel, ref.model, all))
       if (auto model = DecodeModel(*bytes); !model)
-        Senseless(FindingClass::kObjectDecode, "room model", ref.model, model.error().message, all);
+        Senseless(FindingClass::kObjectDecode, RecordType::kRoomModel, ref.model, model.error().message, all);
   if (!ref.commit) {
     run_.findings.Add({FindingClass::kRefDangling,
                        false,
@@ -104,13 +109,13 @@ void Reach::Commits(const std::string& room, RecordRef ref) {
   // ones too.
   while (ref && run_.image.Reach(ref) && !run_.cancelled()) {
     ++run_.summary.commits;
-    const auto bytes = Read("commit", ref, all);
+    const auto bytes = Read(RecordType::kCommit, ref, all);
     if (!bytes) return;
     auto commit = DecodeCommit(*bytes);
     if (!commit)
-      return Senseless(FindingClass::kObjectDecode, "commit", ref, commit.error().message, all);
+      return Senseless(FindingClass::kObjectDecode, RecordType::kCommit, ref, commit.error().message, all);
     if (commit->generation >= generation)
-      return Senseless(FindingClass::kVersionCycle, "commit", ref,
+      return Senseless(FindingClass::kVersionCycle, RecordType::kCommit, ref,
                        "its generation is not below its child's", all);
     generation = commit->generation;
     if (fields.empty()) fields = DescriptorsOf(ref, commit->root);
@@ -119,12 +124,12 @@ void Reach::Commits(const std::string& room, RecordRef ref) {
     if (run_.options.level == CheckLevel::kDeep) {
       if (auto state = internal::LoadState(run_.image, pipelines_, ref)) {
         if (state->frames() != commit->frames)
-          Senseless(FindingClass::kTreeCount, "commit", ref,
+          Senseless(FindingClass::kTreeCount, RecordType::kCommit, ref,
                     "it says " + std::to_string(commit->frames) + " frames, its order tree has " +
                         std::to_string(state->frames()),
                     all);
       } else if (!run_.findings.any_record()) {
-        Senseless(FindingClass::kObjectDecode, "commit", ref, state.error().message, all);
+        Senseless(FindingClass::kObjectDecode, RecordType::kCommit, ref, state.error().message, all);
       }
     }
     run_.Progress("trees", run_.summary.references, 0);
@@ -167,10 +172,10 @@ void Reach::CheckDescriptor(const std::string& room, const FieldDescriptor& fiel
 void Reach::Root(const std::string& room, const RecordRef& ref, Descriptors* fields) {
   if (!run_.image.Reach(ref)) return;
   const Affected all{room, "", -1, -1};
-  const auto bytes = Read("root", ref, all);
+  const auto bytes = Read(RecordType::kRoot, ref, all);
   if (!bytes) return;
   auto root = DecodeRoot(*bytes);
-  if (!root) return Senseless(FindingClass::kObjectDecode, "root", ref, root.error().message, all);
+  if (!root) return Senseless(FindingClass::kObjectDecode, RecordType::kRoot, ref, root.error().message, all);
   for (size_t i = 0; i < root->fields.size(); ++i) {
     if (i >= fields->size()) fields->push_back(root->fields[i].descriptor);
     CheckDescriptor(room, root->fields[i].descriptor);
@@ -208,11 +213,11 @@ void Reach::Node(const RecordRef& ref, int level, uint64_t span, uint64_t base, 
   }
   if (run_.image.Resolve(ref) && !run_.image.Reach(ref)) return;  // met before
   ++run_.summary.nodes;
-  auto payload = Read("tree node", ref, where.affected());
+  auto payload = Read(RecordType::kNode, ref, where.affected());
   if (!payload) return;
   constexpr size_t kChild = kEncodedRefSize + (Entry::kKind == TreeKind::kOrder ? 16 : 0);
   const auto wrong = [&](const char* what) {
-    Senseless(FindingClass::kTreeCount, "tree node", ref, what, where.affected());
+    Senseless(FindingClass::kTreeCount, RecordType::kNode, ref, what, where.affected());
   };
   const auto view =
       NodeView::Open(Buffer::Own(std::move(*payload)), Entry::kKind, Entry::kSize, kChild);
@@ -276,20 +281,20 @@ void Reach::Versions(const std::string& room, RecordRef ref, FrameId id, uint32_
   while (ref && run_.image.Reach(ref) && !run_.cancelled()) {
     ++run_.summary.references;
     const Affected frame{room, "", id, id};
-    const auto bytes = Read("version", ref, frame);
+    const auto bytes = Read(RecordType::kVersion, ref, frame);
     if (!bytes) return;
     const auto record = DecodeVersion(*bytes);
     if (!record)
-      return Senseless(FindingClass::kObjectDecode, "version", ref, record.error().message, frame);
+      return Senseless(FindingClass::kObjectDecode, RecordType::kVersion, ref, record.error().message, frame);
     if (record->id != id || record->version != version)
-      return Senseless(FindingClass::kVersionCycle, "version", ref,
+      return Senseless(FindingClass::kVersionCycle, RecordType::kVersion, ref,
                        "it is version " + std::to_string(record->version) + " of frame " +
                            std::to_string(record->id) + " where version " +
                            std::to_string(version) + " of frame " + std::to_string(id) +
                            " should be",
                        frame);
     if (version < 2 || (version > 2 && !record->previous))
-      return Senseless(FindingClass::kVersionCycle, "version", ref, "no version before it", frame);
+      return Senseless(FindingClass::kVersionCycle, RecordType::kVersion, ref, "no version before it", frame);
     for (const VersionRecord::OldRow& old : record->old_rows) {
       Where where{&room, "", nullptr, id, id};
       if (old.field < fields.size()) {
@@ -329,8 +334,11 @@ void Reach::Chunk(const RecordRef& ref, const FieldEntry& entry, const Geometry&
   if (run_.image.Resolve(ref) && !run_.image.Reach(ref)) {
     return;  // met before; FindAffected tells of every place that needs it
   }
-  if (const auto fault = run_.image.CheckPlace(ref))
-    return Damaged("chunk", ref, *fault, where.affected());
+  const auto fault = run_.image.CheckPlace(ref);
+  if (fault) Damaged(RecordType::kChunk, ref, *fault, where.affected());
+  if (run_.findings.IsDamaged(PlaceOf(ref)))
+    run_.findings.SetForm(PlaceOf(ref), geometry, ShapeOfBlock(geometry, entry, block));
+  if (fault) return;
   if (run_.options.level < CheckLevel::kDeep) return;
   if (run_.findings.IsDamaged(PlaceOf(ref))) return;
   decodes_.push_back(
@@ -351,9 +359,9 @@ void Reach::Decode(const DecodeJob& job) {
   if (run_.cancelled()) return;
   std::vector<std::byte> payload;
   if (const auto fault = run_.image.ReadChecked(job.ref, &payload))
-    return Damaged("chunk", job.ref, *fault, job.affected);
+    return Damaged(RecordType::kChunk, job.ref, *fault, job.affected);
   const auto wrong = [&](const std::string& what) {
-    Senseless(FindingClass::kObjectDecode, "chunk", job.ref, what, job.affected);
+    Senseless(FindingClass::kObjectDecode, RecordType::kChunk, job.ref, what, job.affected);
   };
   const auto pipeline = pipelines_.Get(job.geometry.codecs, job.geometry.dtype);
   if (!pipeline) return;  // told with the field

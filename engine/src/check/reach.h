@@ -59,11 +59,11 @@ class Reach {
     return {now.file, now.offset};
   }
   /// The payload of a record that is met for the first time; nullopt (told) when it is damaged.
-  std::optional<std::vector<std::byte>> Read(std::string_view kind, const RecordRef& ref,
+  std::optional<std::vector<std::byte>> Read(RecordType type, const RecordRef& ref,
                                              const Affected& affected);
-  void Damaged(std::string_view kind, const RecordRef& ref, const RecordFault& fault,
+  void Damaged(RecordType type, const RecordRef& ref, const RecordFault& fault,
                const Affected& affected);
-  void Senseless(FindingClass kind, std::string_view what, const RecordRef& ref,
+  void Senseless(FindingClass kind, RecordType type, const RecordRef& ref,
                  std::string message, const Affected& affected);
 
   struct DecodeJob {

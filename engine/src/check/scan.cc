@@ -16,32 +16,6 @@ namespace {
 constexpr size_t kReadSize = 256 << 10;  // stays in a core's cache between the read and the hash
 constexpr size_t kSearchSize = 1 << 20;
 
-std::string_view KindOf(RecordType type) {
-  switch (type) {
-    case RecordType::kChunk:
-      return "chunk";
-    case RecordType::kNode:
-      return "tree node";
-    case RecordType::kRoot:
-      return "root";
-    case RecordType::kCommit:
-      return "commit";
-    case RecordType::kRef:
-      return "ref";
-    case RecordType::kRoomModel:
-      return "room model";
-    case RecordType::kVersion:
-      return "version";
-    case RecordType::kCheckpoint:
-      return "checkpoint";
-    case RecordType::kEpoch:
-      return "epoch";
-    case RecordType::kState:
-      return "state";
-  }
-  return "record";
-}
-
 bool AllZero(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
@@ -78,10 +52,10 @@ void Scan::HashOne(const FileImage& file, const ScannedRecord& record) {
   thread_local std::vector<std::byte> block(kReadSize);
   Sha256Hasher hasher;
   const auto report = [&](FindingClass kind, std::string message) {
-    run_.findings.AddRecord({record.ref.file, record.ref.offset},
+    run_.findings.AddRecord({record.ref, record.type},
                             {kind,
                              false,
-                             DescribeRecord(KindOf(record.type), record.ref),
+                             DescribeRecord(record.type, record.ref),
                              std::move(message),
                              "zn-fsck --repair looks for another copy",
                              {}});
@@ -245,7 +219,7 @@ void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std
         if ((replayed || (hash && Sampled(record.name))) && HashSha256(payload) != record.name) {
           Finding finding{FindingClass::kObjectHash,
                           false,
-                          DescribeRecord(KindOf(record.type), ref),
+                          DescribeRecord(record.type, ref),
                           "its bytes are not those its name stands for",
                           "restore it from a backup (--from-backup)",
                           {}};
@@ -254,7 +228,7 @@ void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std
             finding.message += ": the newest state of rooms may be lost";
             run_.findings.Add(std::move(finding));
           } else {
-            run_.findings.AddRecord({ref.file, ref.offset}, std::move(finding));
+            run_.findings.AddRecord({ref, record.type}, std::move(finding));
           }
           return {};
         }

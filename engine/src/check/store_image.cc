@@ -30,12 +30,40 @@ std::string FileNameOf(uint32_t number) {
   return "packs/" + PackFileName(number, ".pack");
 }
 
-std::string DescribeRecord(std::string_view kind, const RecordRef& ref) {
-  return std::string(kind) + " " + ref.name.Hex().substr(0, 16) + " in " + FileNameOf(ref.file) +
+std::string_view KindOf(RecordType type) {
+  switch (type) {
+    case RecordType::kChunk:
+      return "chunk";
+    case RecordType::kNode:
+      return "tree node";
+    case RecordType::kRoot:
+      return "root";
+    case RecordType::kCommit:
+      return "commit";
+    case RecordType::kRef:
+      return "ref";
+    case RecordType::kRoomModel:
+      return "room model";
+    case RecordType::kVersion:
+      return "version";
+    case RecordType::kCheckpoint:
+      return "checkpoint";
+    case RecordType::kEpoch:
+      return "epoch";
+    case RecordType::kState:
+      return "control record";
+    case RecordType::kLost:
+      return "lost record";
+  }
+  return "record";
+}
+
+std::string DescribeRecord(RecordType type, const RecordRef& ref) {
+  return std::string(KindOf(type)) + " " + ref.name.Hex().substr(0, 16) + " in " + FileNameOf(ref.file) +
          " at " + std::to_string(ref.offset);
 }
 
-Result<std::unique_ptr<StoreImage>> StoreImage::Open(const std::string& directory) {
+Result<std::unique_ptr<StoreImage>> StoreImage::Open(const std::string& directory, bool lock) {
   auto image = std::make_unique<StoreImage>();
   image->directory_ = directory;
   const std::string superblock = directory + "/superblock";
@@ -45,8 +73,8 @@ Result<std::unique_ptr<StoreImage>> StoreImage::Open(const std::string& director
   auto decoded = DecodeSuperblock(bytes);
   if (!decoded) return std::move(decoded).error().Context(superblock);
   image->superblock_ = *decoded;
-  if (const std::string lock = directory + "/lock"; PathExists(lock)) {
-    ZN_ASSIGN_OR_RETURN(image->lock_, File::Open(lock, File::kRead));
+  if (const std::string path = directory + "/lock"; lock && PathExists(path)) {
+    ZN_ASSIGN_OR_RETURN(image->lock_, File::Open(path, File::kRead));
     if (auto locked = image->lock_.TryLock(true); !locked) {
       if (locked.error().code != ErrorCode::kBusy) return std::move(locked).error();
       return Error{ErrorCode::kBusy, "the store " + directory +
@@ -93,6 +121,13 @@ Result<RecordHeader> StoreImage::HeaderAt(const FileImage& file, uint64_t begin)
   return header;
 }
 
+bool StoreImage::IsLost(const FileImage& file, uint64_t begin, const RecordRef& ref) const {
+  std::byte head[kRecordHeaderSize];
+  if (!file.file.ReadAt(static_cast<int64_t>(begin), head)) return false;
+  const auto lost = DecodeLostHeader(head, salt());
+  return lost && lost->name == ref.name && lost->length == ref.length;
+}
+
 std::optional<RecordRef> StoreImage::Resolve(RecordRef ref) const {
   // A record moves at most once for each pack there ever was after its first.
   for (size_t hops = 0; hops <= moved_.size(); ++hops) {
@@ -119,6 +154,8 @@ std::optional<RecordFault> StoreImage::CheckPlace(const RecordRef& ref) const {
   const uint64_t head = HeadSize(file, ref.length);
   if (now->offset < head) return RecordFault{RecordFault::kMissing, "no record can be there"};
   auto header = HeaderAt(file, now->offset - head);
+  if (!header && IsLost(file, now->offset - head, ref))
+    return RecordFault{RecordFault::kLost, header.error().message};
   if (!header) {
     const bool io = header.error().code == ErrorCode::kIo;
     return RecordFault{io ? RecordFault::kUnreadable : RecordFault::kMissing,
@@ -148,7 +185,9 @@ std::optional<RecordFault> StoreImage::ReadChecked(const RecordRef& ref,
 Result<Buffer> StoreImage::ReadNode(const RecordRef& ref) const {
   std::vector<std::byte> payload;
   if (const auto fault = ReadChecked(ref, &payload))
-    return Error{ErrorCode::kCorrupt, DescribeRecord("record", ref) + ": " + fault->what};
+    return Error{ErrorCode::kCorrupt, "record " + ref.name.Hex().substr(0, 16) + " in " +
+                                          FileNameOf(ref.file) + " at " +
+                                          std::to_string(ref.offset) + ": " + fault->what};
   // RunTree reads nodes in place as u64: a vector's storage is aligned for that.
   return Buffer::Own(std::move(payload));
 }

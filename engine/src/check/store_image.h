@@ -51,14 +51,14 @@ struct FileImage {
 
 /// Where a record was found wanting.
 struct RecordFault {
-  enum Kind { kMissing, kTruncated, kHash, kUnreadable } kind;
+  enum Kind { kMissing, kTruncated, kHash, kUnreadable, kLost } kind;
   std::string what;
 };
 
 class StoreImage final : public NodeSource {
  public:
-  /// Takes the store's lock for as long as it lives; see CheckStore for the errors.
-  static Result<std::unique_ptr<StoreImage>> Open(const std::string& directory);
+  /// Takes the store's lock for as long as it lives, unless the caller has it; see CheckStore for the errors.
+  static Result<std::unique_ptr<StoreImage>> Open(const std::string& directory, bool lock = true);
 
   const std::string& directory() const { return directory_; }
   const Superblock& superblock() const { return superblock_; }
@@ -93,6 +93,9 @@ class StoreImage final : public NodeSource {
   bool Reach(const RecordRef& ref);
 
  private:
+  /// Is the record marked as lost?
+  bool IsLost(const FileImage& file, uint64_t begin, const RecordRef& ref) const;
+
   std::string directory_;
   File lock_;
   Superblock superblock_;
@@ -100,8 +103,10 @@ class StoreImage final : public NodeSource {
   std::map<uint32_t, std::vector<Move>> moved_;
 };
 
+/// "chunk", "tree node", ...
+std::string_view KindOf(RecordType type);
 /// "chunk 3f9a... in packs/000001.pack at 4160".
-std::string DescribeRecord(std::string_view kind, const RecordRef& ref);
+std::string DescribeRecord(RecordType type, const RecordRef& ref);
 /// The file a reference names, relative to the store.
 std::string FileNameOf(uint32_t number);
 

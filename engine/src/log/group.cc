@@ -82,7 +82,13 @@ Result<> VisitGroup(const GroupHeader& header, std::span<const std::byte> bytes,
   };
   if (bytes.size() < header.length) return corrupt("the file ends within a group");
   for (uint32_t i = 0; i < header.records; ++i) {
-    auto record = DecodeRecordHeader(bytes.subspan(std::min(at, bytes.size())), salt);
+    const auto rest = bytes.subspan(std::min(at, bytes.size()));
+    if (const auto lost = DecodeLostHeader(rest, salt);
+        lost && lost->length <= bytes.size() - at - kRecordHeaderSize) {
+      at += PaddedRecordSize(lost->length);  // not visited: there is nothing to see
+      continue;
+    }
+    auto record = DecodeRecordHeader(rest, salt);
     if (!record) return corrupt(record.error().message);
     if (record->length > bytes.size() - at - kRecordHeaderSize) {
       return corrupt("a record reaches beyond its group");

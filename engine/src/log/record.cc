@@ -11,6 +11,9 @@ namespace {
 constexpr uint32_t kMagic = 0x31524e5a;  // "ZNR1"
 constexpr size_t kCrcOffset = 52;
 
+/// Of any type.
+Result<RecordHeader> Decode(std::span<const std::byte> bytes, uint32_t salt);
+
 }  // namespace
 
 void EncodeRecordHeader(const RecordHeader& header, uint32_t salt, std::byte* out) {
@@ -25,6 +28,22 @@ void EncodeRecordHeader(const RecordHeader& header, uint32_t salt, std::byte* ou
 }
 
 Result<RecordHeader> DecodeRecordHeader(std::span<const std::byte> bytes, uint32_t salt) {
+  auto header = Decode(bytes, salt);
+  if (header && header->type == RecordType::kLost)
+    return Error{ErrorCode::kCorrupt,
+                 "lost: the record was damaged, and zn-fsck found no copy of it"};
+  return header;
+}
+
+std::optional<RecordHeader> DecodeLostHeader(std::span<const std::byte> bytes, uint32_t salt) {
+  auto header = Decode(bytes, salt);
+  if (!header || header->type != RecordType::kLost) return std::nullopt;
+  return *header;
+}
+
+namespace {
+
+Result<RecordHeader> Decode(std::span<const std::byte> bytes, uint32_t salt) {
   if (bytes.size() < kRecordHeaderSize) {
     return Error{ErrorCode::kCorrupt, "the file ends within a record's header"};
   }
@@ -48,11 +67,13 @@ Result<RecordHeader> DecodeRecordHeader(std::span<const std::byte> bytes, uint32
       std::any_of(tail.begin(), tail.end(), not_zero)) {
     return Error{ErrorCode::kCorrupt, "non-zero padding in a record's header"};
   }
-  if (header.type < RecordType::kChunk || header.type > RecordType::kState) {
+  if (header.type < RecordType::kChunk || header.type > RecordType::kLost) {
     return Error{ErrorCode::kCorrupt,
                  "unknown record type " + std::to_string(static_cast<int>(header.type))};
   }
   return header;
 }
+
+}  // namespace
 
 }  // namespace zn

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ enum class RecordType : uint8_t {
   kCheckpoint = 8,  // all refs, at the start of a log file
   kEpoch = 9,       // u64: a writer has started
   kState = 10,      // reserved: state records, fences, idempotency results, audit
+  kLost = 11,       // stands where a damaged record was of which no copy was found; see DecodeLostHeader
 };
 
 /// Where a record's payload lies. `file` counts packs from 1; with kLogBit set it counts log files.
@@ -66,8 +68,11 @@ struct RecordHeader {
 
 /// 64 bytes.
 void EncodeRecordHeader(const RecordHeader& header, uint32_t salt, std::byte* out);
-/// kCorrupt when magic, type, CRC or padding are wrong.
+/// kCorrupt when magic, type, CRC or padding are wrong, and for a lost record, so that whoever reads one says so.
 Result<RecordHeader> DecodeRecordHeader(std::span<const std::byte> bytes, uint32_t salt);
+
+/// The header of a lost record: name (zero when unknown) and length of what was there. Its payload is whatever is left.
+std::optional<RecordHeader> DecodeLostHeader(std::span<const std::byte> bytes, uint32_t salt);
 
 inline size_t PaddedRecordSize(size_t payload) {
   return kRecordHeaderSize + (payload + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
