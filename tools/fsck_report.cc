@@ -35,6 +35,12 @@ int FsckExitOf(const Error& error) {
   }
 }
 
+int FsckExitOf(const RepairSummary& summary, bool dry_run) {
+  if (dry_run) return summary.check.clean() ? FsckExit::kClean : FsckExit::kNotMended;
+  if (summary.actions() == 0) return FsckExit::kClean;
+  return summary.all_mended() ? FsckExit::kMended : FsckExit::kNotMended;
+}
+
 std::string FsckExitHelp() {
   return "Exit codes, as fsck(8):\n"
          "  0   clean (there may be notes)\n"
@@ -75,7 +81,24 @@ std::string FindingJson(const Finding& finding) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-std::string FsckSummaryText(const std::string& store, const CheckSummary& summary, double seconds) {
+std::string RepairActionText(const RepairAction& action, bool dry_run) {
+  return std::string(dry_run ? "would be " : "repair  ") +
+         std::string(RepairActionName(action.kind)) + ": " + action.object + ": " +
+         action.message + "\n";
+}
+
+std::string RepairActionJson(const RepairAction& action, bool dry_run) {
+  nlohmann::ordered_json json;
+  json["repair"] = RepairActionName(action.kind);
+  json["done"] = !dry_run && action.kind != RepairAction::kUnmended;
+  json["object"] = action.object;
+  json["message"] = action.message;
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+std::string FsckSummaryText(const std::string& store, const RepairSummary& repair, bool dry_run,
+                            double seconds) {
+  const CheckSummary& summary = repair.check;
   char time[32];
   std::snprintf(time, sizeof time, "%.1f s", seconds);
   std::string text = store + ": ";
@@ -92,10 +115,19 @@ std::string FsckSummaryText(const std::string& store, const CheckSummary& summar
   if (summary.orphan_records > 0)
     text += "\n  " + std::to_string(summary.orphan_records) + " records (" +
             Bytes(summary.orphan_bytes) + ") that nothing refers to";
+  if (repair.actions() > 0) {
+    text += std::string("\n  ") + (dry_run ? "--repair would: " : "repair: ") +
+            std::to_string(repair.healed) + " healed, " + std::to_string(repair.rebuilt) +
+            " rebuilt, " + std::to_string(repair.moved) + " moved to quarantine/, " +
+            std::to_string(repair.marked) + " marked as lost, " + std::to_string(repair.unmended) +
+            " not mended";
+  }
   return text + "\n  " + time + "\n";
 }
 
-std::string FsckSummaryJson(const CheckSummary& summary, double seconds, int exit_code) {
+std::string FsckSummaryJson(const RepairSummary& repair, bool dry_run, double seconds,
+                            int exit_code) {
+  const CheckSummary& summary = repair.check;
   nlohmann::ordered_json json;
   json["summary"] = {{"clean", summary.clean()},
                      {"findings", summary.findings},
@@ -111,6 +143,13 @@ std::string FsckSummaryJson(const CheckSummary& summary, double seconds, int exi
                      {"chunks_decoded", summary.chunks_decoded},
                      {"orphan_records", summary.orphan_records},
                      {"orphan_bytes", summary.orphan_bytes},
+                     {"repair",
+                      {{"dry_run", dry_run},
+                       {"healed", repair.healed},
+                       {"rebuilt", repair.rebuilt},
+                       {"quarantined", repair.moved},
+                       {"lost", repair.marked},
+                       {"not_mended", repair.unmended}}},
                      {"seconds", seconds},
                      {"exit", exit_code}};
   return json.dump() + "\n";

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <string>
 
-#include "zn/engine/check.h"
+#include "zn/engine/repair.h"
 
 namespace zn::tools {
 
@@ -14,14 +14,20 @@ struct FsckExit {
                        kCancelled = 32, kInUse = 64;
 };
 int FsckExitOf(const Error& error);
+int FsckExitOf(const RepairSummary& summary, bool dry_run);
 /// The table as text, for --help.
 std::string FsckExitHelp();
 
 std::string FindingText(const Finding& finding);
 /// One line.
 std::string FindingJson(const Finding& finding);
-std::string FsckSummaryText(const std::string& store, const CheckSummary& summary, double seconds);
-std::string FsckSummaryJson(const CheckSummary& summary, double seconds, int exit_code);
+std::string RepairActionText(const RepairAction& action, bool dry_run);
+/// One line.
+std::string RepairActionJson(const RepairAction& action, bool dry_run);
+std::string FsckSummaryText(const std::string& store, const RepairSummary& repair, bool dry_run,
+                            double seconds);
+std::string FsckSummaryJson(const RepairSummary& repair, bool dry_run, double seconds,
+                            int exit_code);
 std::string FsckFailureJson(const Error& error, int exit_code);
 
 /// A line on standard error that is written over, on a terminal only.

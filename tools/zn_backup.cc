@@ -4,12 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <string>
 
 #include "backup_frames.h"
+#include "backup_password.h"
 #include "backup_report.h"
 #include "program.h"
 #include "zn/engine/backup.h"
@@ -61,25 +61,6 @@ int Fail(const Command& command, const Error& error, int code) {
   if (command.json) Print(zn::tools::BackupFailureJson(error, code));
   std::fprintf(stderr, "zn-backup: %s\n", error.message.c_str());
   return code == BackupExit::kInterrupted ? zn::tools::InterruptedExit() : code;
-}
-
-/// From --password-file, else the environment; never from the command line, which everybody can
-/// see.
-Result<std::optional<std::string>> ReadPassword(const Command& command) {
-  std::string file = command.password_file;
-  if (file.empty()) {
-    if (const char* password = std::getenv("ZN_BACKUP_PASSWORD");
-        password != nullptr && *password != '\0')
-      return std::optional<std::string>(password);
-    if (const char* named = std::getenv("ZN_BACKUP_PASSWORD_FILE"); named != nullptr) file = named;
-  }
-  if (file.empty()) return std::optional<std::string>();
-  std::ifstream in(file);
-  std::string line;
-  if (!std::getline(in, line) || line.empty())
-    return Error{ErrorCode::kInvalidArgument,
-                 "cannot read a password from the first line of " + file};
-  return std::optional<std::string>(std::move(line));
 }
 
 Result<std::unique_ptr<BackupRepository>> OpenRepository(const Command& command,
@@ -331,7 +312,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "zn-backup: warning: %s\n", text.c_str());
   };
 
-  auto password = ReadPassword(command);
+  auto password = zn::tools::ReadBackupPassword(command.password_file);
   if (!password) return Fail(command, password.error(), BackupExit::kWrongPassword);
   auto repository = OpenRepository(command, std::move(*password));
   if (!repository) return Fail(command, repository.error(), ExitOf(repository.error(), true));

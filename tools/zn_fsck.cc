@@ -1,4 +1,4 @@
-// zn-fsck: checks a store that nobody has open.
+// zn-fsck: checks a store that nobody has open, and mends it when asked.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -6,10 +6,13 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <string>
 
+#include "backup_password.h"
 #include "fsck_report.h"
-#include "zn/engine/check.h"
+#include "zn/engine/backup.h"
+#include "zn/engine/repair.h"
 
 namespace {
 
@@ -37,11 +40,15 @@ bool ParseSample(const std::string& text, zn::CheckOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  zn::CheckOptions options;
-  std::string store, sample, level = "full";
-  bool json = false;
+  zn::RepairOptions repair;
+  zn::CheckOptions& options = repair.check;
+  std::string store, sample, level = "full", repository, password_file;
+  bool json = false, mend = false;
 
-  CLI::App app{"Checks a store that no process has open, and changes nothing.", "zn-fsck"};
+  CLI::App app{
+      "Checks a store that no process has open. Changes nothing unless told to --repair, but says\n"
+      "what a repair would do.",
+      "zn-fsck"};
   app.add_option("STORE", store, "Directory of the store")->required();
   app.add_option(
          "--level", level,
@@ -62,11 +69,19 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--json", json,
                "A JSON line for each finding and one with the summary, on standard output");
+  app.add_flag("--repair", mend,
+               "Mend what is damaged. Nothing is deleted: what goes is kept in quarantine/");
+  app.add_option("--from-backup", repository,
+                 "A repository of zn-backup, for what the store itself has no copy of");
+  app.add_option("--password-file", password_file,
+                 "Its first line is the repository's password; else ZN_BACKUP_PASSWORD,\n"
+                 "or the file that ZN_BACKUP_PASSWORD_FILE names");
   app.footer(
       "\nExamples:\n"
       "  zn-fsck ~/store\n"
       "  zn-fsck ~/store --quick --json\n"
-      "  zn-fsck ~/store --deep --bwlimit 100MB\n\n" +
+      "  zn-fsck ~/store --deep --bwlimit 100MB\n"
+      "  zn-fsck ~/store --repair --from-backup /backup/zn\n\n" +
       zn::tools::FsckExitHelp());
   try {
     app.parse(argc, argv);
@@ -88,31 +103,49 @@ int main(int argc, char** argv) {
   ::sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
+  const auto fail = [&](const zn::Error& error, int code) {
+    if (json) std::printf("%s\n", zn::tools::FsckFailureJson(error, code).c_str());
+    std::fprintf(stderr, "zn-fsck: %s\n", error.message.c_str());
+    return code;
+  };
+  std::unique_ptr<zn::BackupRepository> backup;
+  if (!repository.empty()) {
+    zn::BackupRepository::Access access;
+    auto password = zn::tools::ReadBackupPassword(password_file);
+    if (!password) return fail(password.error(), FsckExit::kUsage);
+    access.password = std::move(*password);
+    auto opened = zn::BackupRepository::Open(repository, access);
+    if (!opened) return fail(opened.error(), FsckExit::kOperational);
+    backup = std::move(*opened);
+  }
+  repair.dry_run = !mend;
+  repair.backup = backup.get();
+
   const auto begin = std::chrono::steady_clock::now();
+  const auto print = [](const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  };
   auto summary = [&] {
     zn::tools::FsckProgress bar(!json && ::isatty(STDERR_FILENO) != 0);
-    return zn::CheckStore(
-        store, options,
+    return zn::RepairStore(
+        store, repair,
         [&](const zn::Finding& finding) {
           bar.Clear();
-          const std::string text =
-              json ? zn::tools::FindingJson(finding) : zn::tools::FindingText(finding);
-          std::fwrite(text.data(), 1, text.size(), stdout);
+          print(json ? zn::tools::FindingJson(finding) : zn::tools::FindingText(finding));
+        },
+        [&](const zn::RepairAction& action) {
+          bar.Clear();
+          print(json ? zn::tools::RepairActionJson(action, repair.dry_run)
+                     : zn::tools::RepairActionText(action, repair.dry_run));
         },
         [&](const zn::CheckProgress& progress) { bar.Update(progress); });
   }();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (!summary) {
-    const int code = zn::tools::FsckExitOf(summary.error());
-    if (json) std::printf("%s\n", zn::tools::FsckFailureJson(summary.error(), code).c_str());
-    std::fprintf(stderr, "zn-fsck: %s\n", summary.error().message.c_str());
-    return code;
-  }
-  const int code = summary->clean() ? FsckExit::kClean : FsckExit::kNotMended;
-  const std::string text = json ? zn::tools::FsckSummaryJson(*summary, seconds, code)
-                                : zn::tools::FsckSummaryText(store, *summary, seconds);
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (!summary) return fail(summary.error(), zn::tools::FsckExitOf(summary.error()));
+  const int code = zn::tools::FsckExitOf(*summary, repair.dry_run);
+  print(json ? zn::tools::FsckSummaryJson(*summary, repair.dry_run, seconds, code)
+             : zn::tools::FsckSummaryText(store, *summary, repair.dry_run, seconds));
   std::fflush(stdout);
   return code;
 }

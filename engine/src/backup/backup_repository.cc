@@ -81,6 +81,9 @@ class BackupRepositoryImpl final : public BackupRepository {
                                      const BackupControl& control) override;
   Result<PruneSummary> Prune(const PruneOptions& options, const BackupControl& control) override;
   Result<std::optional<Buffer>> FindContent(const Sha256& content) override;
+  Result<std::vector<std::byte>> SuperblockOf(const std::string& id) override;
+  Result<> RestoreFile(const std::string& id, const std::string& file,
+                       const std::string& path) override;
 
  private:
   Result<std::unique_ptr<RepositoryLock>> Lock(RepositoryLock::Kind kind,
@@ -270,6 +273,27 @@ Result<std::optional<Buffer>> BackupRepositoryImpl::FindContent(const Sha256& co
   if (bytes) return std::optional<Buffer>(Buffer::Own(std::move(*bytes)));
   if (bytes.error().code == ErrorCode::kNotFound) return std::optional<Buffer>();
   return std::move(bytes).error();
+}
+
+Result<std::vector<std::byte>> BackupRepositoryImpl::SuperblockOf(const std::string& id) {
+  ZN_ASSIGN_OR_RETURN(SnapshotDocument snapshot, Document(id));
+  return std::move(snapshot.superblock);
+}
+
+Result<> BackupRepositoryImpl::RestoreFile(const std::string& id, const std::string& file,
+                                           const std::string& path) {
+  ZN_ASSIGN_OR_RETURN(const SnapshotDocument snapshot, Document(id));
+  for (const backup::FileRecord& record : snapshot.files) {
+    if (record.name != file || snapshot.kind != SourceKind::kStore) continue;
+    ZN_RETURN_IF_ERROR(repository_->LoadIndex());
+    ZN_ASSIGN_OR_RETURN(const Superblock superblock, DecodeSuperblock(snapshot.superblock));
+    RestoreOptions options;
+    options.keep_going = true;
+    const BackupControl control;
+    backup::RestoreRun run(*repository_, options, control, record.size);
+    return backup::RestoreFile(run, record, superblock.record_salt, path, nullptr);
+  }
+  return Error{ErrorCode::kNotFound, "the snapshot has no " + file};
 }
 
 }  // namespace

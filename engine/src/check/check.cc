@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "check/check_image.h"
 #include "check/findings.h"
 #include "check/reach.h"
 #include "check/scan.h"
@@ -50,14 +51,14 @@ void CountOrphans(CheckRun& run) {
 
 }  // namespace
 
-Result<CheckSummary> CheckStore(const std::string& directory, const CheckOptions& options,
-                                const std::function<void(const Finding&)>& report,
-                                const std::function<void(const CheckProgress&)>& progress) {
-  ZN_ASSIGN_OR_RETURN(const auto image, StoreImage::Open(directory));
+namespace check {
+
+Result<Checked> CheckImage(StoreImage& image, const CheckOptions& options,
+                           const std::function<void(const CheckProgress&)>& progress) {
   ThreadPool pool(options.threads);
   Findings findings;
-  CheckSummary summary;
-  CheckRun run{*image, options, findings, summary, pool, progress};
+  Checked checked;
+  CheckRun run{image, options, findings, checked.summary, pool, progress};
   Scan scan(run);
   ZN_ASSIGN_OR_RETURN(const Rooms rooms, scan.Logs());
   ZN_RETURN_IF_ERROR(scan.Packs());
@@ -67,15 +68,26 @@ Result<CheckSummary> CheckStore(const std::string& directory, const CheckOptions
   reach.FindAffected(rooms);
   CountOrphans(run);
   if (run.cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
-  const auto reached = [&](check::Place place) {
-    const FileImage* file = image->Find(place.first);
+  findings.SetNeeded([&](Place place) {
+    const FileImage* file = image.Find(place.first);
     return file == nullptr || file->reached.Has(place.second);
-  };
-  for (const Finding& finding : findings.Take(reached)) {
-    ++(finding.note ? summary.notes : summary.findings);
-    report(finding);
-  }
-  return summary;
+  });
+  checked.damaged = findings.damaged();
+  checked.findings = findings.Take();
+  for (const Finding& finding : checked.findings)
+    ++(finding.note ? checked.summary.notes : checked.summary.findings);
+  return checked;
+}
+
+}  // namespace check
+
+Result<CheckSummary> CheckStore(const std::string& directory, const CheckOptions& options,
+                                const std::function<void(const Finding&)>& report,
+                                const std::function<void(const CheckProgress&)>& progress) {
+  ZN_ASSIGN_OR_RETURN(const auto image, StoreImage::Open(directory));
+  ZN_ASSIGN_OR_RETURN(const check::Checked checked, check::CheckImage(*image, options, progress));
+  for (const Finding& finding : checked.findings) report(finding);
+  return checked.summary;
 }
 
 }  // namespace zn

@@ -105,17 +105,20 @@ bool Findings::any_record() const {
   return !records_.empty();
 }
 
-std::vector<Finding> Findings::Take(const std::function<bool(Place)>& reached) {
+void Findings::SetNeeded(const std::function<bool(Place)>& reached) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [place, found] : records_) {
+    if (!found.finding.affected.empty() || reached(place)) continue;
+    found.record.needed = false;
+    found.finding.note = true;
+    found.finding.remedy = "nothing refers to it; the collection drops it";
+  }
+}
+
+std::vector<Finding> Findings::Take() {
   const std::lock_guard lock(mutex_);
   std::vector<Finding> all = std::move(others_);
-  for (auto& [place, found] : records_) {
-    Finding& finding = found.finding;
-    if (!found.record.lost && finding.affected.empty() && !reached(place)) {
-      finding.note = true;
-      finding.remedy = "nothing refers to it; the collection drops it";
-    }
-    all.push_back(std::move(finding));
-  }
+  for (auto& [place, found] : records_) all.push_back(std::move(found.finding));
   records_.clear();
   return all;
 }

@@ -26,6 +26,7 @@ struct DamagedRecord {
   RecordType type = RecordType::kChunk;
   bool senseless = false;  // its bytes are those it is named by: another copy would not help
   bool lost = false;       // and marked so
+  bool needed = true;      // something refers to it
   /// Of a chunk that something refers to: how it is encoded.
   std::optional<Geometry> geometry;
   BlockShape shape;
@@ -47,7 +48,8 @@ class Findings {
   bool any_record() const;
 
   /// `reached` tells whether anything refers to a place: damage of what nobody refers to is a note.
-  std::vector<Finding> Take(const std::function<bool(Place)>& reached);
+  void SetNeeded(const std::function<bool(Place)>& reached);
+  std::vector<Finding> Take();
 
  private:
   static constexpr size_t kMaxAffected = 64;  // of one finding

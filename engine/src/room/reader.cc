@@ -164,7 +164,21 @@ Result<Row> RowReader::ReadEntry(uint32_t field, const FieldEntry& entry, int64_
   return row;
 }
 
+Error RowReader::Name(Error error, uint32_t field, FrameId first, FrameId last) const {
+  if (error.code != ErrorCode::kCorrupt && error.code != ErrorCode::kIo && error.code != ErrorCode::kNotFound)
+    return error;
+  const std::string frames = first == last ? "frame id " + std::to_string(first)
+                                           : "frame ids " + std::to_string(first) + " to " + std::to_string(last);
+  return std::move(error).Context("field " + info(field).descriptor.name + " of " + frames);
+}
+
 Result<std::optional<Row>> RowReader::Read(uint32_t field, FrameId id, const AtomRange& atoms) const {
+  auto row = ReadUnnamed(field, id, atoms);
+  if (!row) return Name(std::move(row).error(), field, id, id);
+  return row;
+}
+
+Result<std::optional<Row>> RowReader::ReadUnnamed(uint32_t field, FrameId id, const AtomRange& atoms) const {
   ZN_ASSIGN_OR_RETURN(const FieldEntry entry, state_.RowOf(core_, field, id));
   if (!entry.present()) return std::optional<Row>();
   if (entry.row == 0) DecodeAhead(field, id, entry);
@@ -374,9 +388,10 @@ Result<Column> RowReader::ReadColumn(uint32_t field, std::span<const FrameId> id
   if (groups.size() == 1 && !convert && groups[0].entry.blocks == 1 &&
       kept_row_bytes(groups[0]) * groups[0].frames == out_bytes && atoms.all()) {
     const Group& only = groups[0];
-    ZN_ASSIGN_OR_RETURN(column.data,
-                        core_.chunks->ReadRows(d.geometries[only.entry.geometry], *f.pipelines[only.entry.geometry],
-                                               only.entry, 0, only.entry.row, static_cast<int64_t>(only.frames)));
+    auto rows = core_.chunks->ReadRows(d.geometries[only.entry.geometry], *f.pipelines[only.entry.geometry],
+                                       only.entry, 0, only.entry.row, static_cast<int64_t>(only.frames));
+    if (!rows) return Name(std::move(rows).error(), field, ids[only.first], ids[only.first + only.frames - 1]);
+    column.data = std::move(*rows);
     return column;
   }
 
@@ -422,7 +437,10 @@ Result<Column> RowReader::ReadColumn(uint32_t field, std::span<const FrameId> id
   } else {
     for (size_t i = 0; i < groups.size(); ++i) results[i] = read_group(i);
   }
-  for (auto& result : results) ZN_RETURN_IF_ERROR(std::move(result));
+  for (size_t i = 0; i < groups.size(); ++i)
+    if (!results[i])
+      return Name(std::move(results[i]).error(), field, ids[groups[i].first],
+                  ids[groups[i].first + groups[i].frames - 1]);
   column.data = Share(std::move(out));
   return column;
 }

@@ -43,6 +43,9 @@ class RowReader {
                             const AtomRange& atoms) const;
 
  private:
+  Result<std::optional<Row>> ReadUnnamed(uint32_t field, FrameId id, const AtomRange& atoms) const;
+  /// What cannot be read, with the field and the frames it is of.
+  Error Name(Error error, uint32_t field, FrameId first, FrameId last) const;
   /// Decodes the chunks behind this one on the pool where a reader goes through the field in order.
   void DecodeAhead(uint32_t field, FrameId id, const FieldEntry& entry) const;
   const FieldInfo& info(uint32_t field) const { return *state_.table->all[field]; }

@@ -167,6 +167,12 @@ class BackupRepository {
   /// The content with this SHA-256, if any snapshot has it as an object: a chunk that a store has
   /// lost, say. kCorrupt.
   virtual Result<std::optional<Buffer>> FindContent(const Sha256& content) = 0;
+  /// A store's superblock as the snapshot has it; empty for that of a directory.
+  virtual Result<std::vector<std::byte>> SuperblockOf(const std::string& id) = 0;
+  /// Writes one file of a store ("log/000001.log") as the snapshot has it to `path`, where nothing may be; zeros stand for
+  /// objects that are damaged. kNotFound: the snapshot has no such file.
+  virtual Result<> RestoreFile(const std::string& id, const std::string& file,
+                               const std::string& path) = 0;
 };
 
 }  // namespace zn

@@ -1,0 +1,23 @@
+// What a log still says of rooms and control records when it cannot be replayed.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "check/store_image.h"
+#include "room/records.h"
+
+namespace zn::check {
+
+struct Salvaged {
+  CheckpointRecord checkpoint;
+  /// Rooms that stand where they did not stand last, in words.
+  std::vector<std::string> changed;
+};
+
+/// Every room at the newest of its refs whose commit and root can be read, and control records as far as they can be put
+/// together. Reads every log file.
+Salvaged Salvage(StoreImage& image);
+
+}  // namespace zn::check
