@@ -8,8 +8,9 @@
 
 namespace zn::tools {
 
-/// The first line of `file` (--password-file), else ZN_BACKUP_PASSWORD, else the first line of the file that
-/// ZN_BACKUP_PASSWORD_FILE names; nullopt when there is none of these. Never from the command line, which everybody can see.
+/// The first line of `file` (--password-file), else ZN_BACKUP_PASSWORD, else the first line of the
+/// file that ZN_BACKUP_PASSWORD_FILE names; nullopt when there is none of these. Never from the
+/// command line, which everybody can see.
 Result<std::optional<std::string>> ReadBackupPassword(std::string file);
 
 }  // namespace zn::tools

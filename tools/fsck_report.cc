@@ -83,8 +83,8 @@ std::string FindingJson(const Finding& finding) {
 
 std::string RepairActionText(const RepairAction& action, bool dry_run) {
   return std::string(dry_run ? "would be " : "repair  ") +
-         std::string(RepairActionName(action.kind)) + ": " + action.object + ": " +
-         action.message + "\n";
+         std::string(RepairActionName(action.kind)) + ": " + action.object + ": " + action.message +
+         "\n";
 }
 
 std::string RepairActionJson(const RepairAction& action, bool dry_run) {

@@ -38,6 +38,9 @@ struct ChunkKey {
   const std::string* codecs;  // the geometry's JSON; must outlive the call
 };
 
+/// Names the file that keeps it decoded, cache/<boot id>/<hex>.npy.
+Sha256 CacheFileNameOf(const ChunkKey& key);
+
 /// A decoded chunk, pinned.
 struct CachedChunk {
   Buffer bytes;  // C order

@@ -54,17 +54,6 @@ uint64_t RecentBytes(const ChunkCache::Options& options) {
   return static_cast<uint64_t>(std::min(options.bounds.max_bytes, memory / 2) / kRecentPart);
 }
 
-// Two chunks with equal bytes and different keys are two files.
-Sha256 FileNameOf(const ChunkKey& key) {
-  ByteWriter writer;
-  writer.PutBytes(key.chunk.bytes);
-  writer.Put(key.dtype);
-  writer.Put(static_cast<uint8_t>(key.shape.rank()));
-  for (int64_t extent : key.shape) writer.Put(extent);
-  writer.PutString(*key.codecs);
-  return HashSha256(writer.bytes());
-}
-
 // The decode that a thread is doing and others wait for.
 struct Flight {
   ChunkKey key;
@@ -191,7 +180,7 @@ class LocalChunkCache final : public ChunkCache {
     if (size <= static_cast<size_t>(kSmallChunk)) return DecodeToHeap(key, kept, size, decode);
     if (static_cast<int64_t>(size) > bounds_.max_bytes / 2 || bounds_.max_maps < 1)
       return DecodeToHeap(key, kept, size, decode);  // a file that would push out all others
-    const Sha256 name = FileNameOf(key);
+    const Sha256 name = CacheFileNameOf(key);
     if (auto adopted = folder_.Adopt(name, key.dtype, kept, key.shape)) {
       ++adopted_;
       return KeepFile(key, name, *std::move(adopted));
@@ -352,6 +341,16 @@ Result<std::unique_ptr<ChunkCache>> ChunkCache::Open(const Options& options) {
       options.boot_id.front() == '.')
     return {ErrorCode::kInvalidArgument, "cache: \"" + options.boot_id + "\" cannot name a folder"};
   return std::make_unique<LocalChunkCache>(options);
+}
+
+Sha256 CacheFileNameOf(const ChunkKey& key) {
+  ByteWriter writer;
+  writer.PutBytes(key.chunk.bytes);
+  writer.Put(key.dtype);
+  writer.Put(static_cast<uint8_t>(key.shape.rank()));
+  for (int64_t extent : key.shape) writer.Put(extent);
+  writer.PutString(*key.codecs);
+  return HashSha256(writer.bytes());
 }
 
 }  // namespace zn

@@ -1,5 +1,5 @@
-// Changing files of a damaged store so that a kill at any moment costs nothing: what goes is kept in quarantine/ first,
-// and a file is made anew beside its place.
+// Changing files of a damaged store so that a kill at any moment costs nothing: what goes is kept
+// in quarantine/ first, and a file is made anew beside its place.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ namespace zn::check {
 /// Of a file that is being made anew; a copy, which a later run removes.
 inline constexpr std::string_view kRewriteSuffix = ".repair.tmp";
 
-/// STORE/quarantine. Whatever is put there has NAME.reason beside it: what it was, why it is there, since when.
+/// STORE/quarantine. Whatever is put there has NAME.reason beside it: what it was, why it is there,
+/// since when.
 class Quarantine {
  public:
   Quarantine(std::string store, std::function<int64_t()> clock)
@@ -39,11 +40,12 @@ class Quarantine {
   const std::function<int64_t()> clock_;
 };
 
-/// Reads what can be read of [offset, offset + out.size()) of a file: zeros stand for the rest, also beyond its end.
+/// Reads what can be read of [offset, offset + out.size()) of a file: zeros stand for the rest,
+/// also beyond its end.
 void ReadBest(const File& file, uint64_t size, uint64_t offset, std::span<std::byte> out);
 
-/// A file of a store made anew: a copy of it with parts replaced. Nothing has happened before Commit, but for what
-/// quarantine/ then holds.
+/// A file of a store made anew: a copy of it with parts replaced. Nothing has happened before
+/// Commit, but for what quarantine/ then holds.
 class FileRewrite {
  public:
   /// Of a file that may be missing, or unreadable in parts.

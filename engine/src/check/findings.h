@@ -58,8 +58,8 @@ class Findings {
     DamagedRecord record;
     Finding finding;
   };
-  std::map<Place, Found> records_;    // guarded by mutex_
-  std::vector<Finding> others_;       // guarded by mutex_
+  std::map<Place, Found> records_;  // guarded by mutex_
+  std::vector<Finding> others_;     // guarded by mutex_
 };
 
 }  // namespace zn::check

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "cache/chunk_cache.h"
 #include "cache/npy.h"
 #include "check/file_rewrite.h"
 #include "check/record_search.h"
@@ -59,13 +60,14 @@ void HealingSources::LookForDuplicates(StoreImage& image, std::span<const Damage
   for (const auto& [number, file] : image.files()) {
     const uint32_t in = number;  // clang 14 lets lambdas see no structured bindings
     const FileImage& from = file;
-    ForEachRecord(image, from, [&](uint64_t begin, const RecordHeader& header) {
+    // What was written to a wrong place may lie across records of the log.
+    const Payloads payloads = in & RecordRef::kLogBit ? Payloads::kSearch : Payloads::kSkip;
+    ForEachRecord(image, from, payloads, [&](uint64_t begin, const RecordHeader& header) {
       const auto wanted = duplicates_.find(header.name);
       if (wanted == duplicates_.end()) return true;
       const uint64_t payload = begin + StoreImage::HeadSize(from, header.length);
       if (places.count({in, payload}) == 0)
-        wanted->second.push_back(
-            {header.name, payload, in, static_cast<uint32_t>(header.length)});
+        wanted->second.push_back({header.name, payload, in, static_cast<uint32_t>(header.length)});
       return true;
     });
   }
@@ -112,8 +114,10 @@ std::optional<HealingSources::Copy> HealingSources::FromCache(const DamagedRecor
   const auto pipeline = pipelines_.Get(geometry.codecs, geometry.dtype);
   const auto boots = ListDirectory(store_ + "/cache");
   if (!pipeline || !(*pipeline)->CanEncode() || !boots) return std::nullopt;
+  const Sha256 name =
+      CacheFileNameOf({record.ref.name, geometry.dtype, record.shape.encoded, &geometry.codecs});
   for (const std::string& boot : *boots) {
-    const std::string path = store_ + "/cache/" + boot + "/" + record.ref.name.Hex() + ".npy";
+    const std::string path = store_ + "/cache/" + boot + "/" + name.Hex() + ".npy";
     if (!PathExists(path)) continue;
     const auto bytes = ReadWholeFile(path, kLargestCacheFile);
     const auto header = bytes ? DecodeNpyHeader(*bytes) : Result<NpyHeader>(bytes.error());
@@ -126,8 +130,7 @@ std::optional<HealingSources::Copy> HealingSources::FromCache(const DamagedRecor
     const size_t row_bytes = rows == 0 ? 0 : kept.size() / rows;
     if (rows == 0 || row_bytes * rows != kept.size() || row_bytes > record.shape.encoded_row_bytes)
       continue;
-    const auto raw =
-        Widen(kept, geometry.dtype, row_bytes, record.shape.encoded_row_bytes, rows);
+    const auto raw = Widen(kept, geometry.dtype, row_bytes, record.shape.encoded_row_bytes, rows);
     auto payload = (*pipeline)->Encode(raw, record.shape.encoded);
     if (payload && HashSha256(*payload) == record.ref.name)
       return Copy{std::move(*payload), "the cache, encoded again"};

@@ -17,7 +17,8 @@ namespace zn::check {
 
 class HealingSources {
  public:
-  /// `scratch` is a folder for files of the backup; the destructor removes it. `backup` may be null.
+  /// `scratch` is a folder for files of the backup; the destructor removes it. `backup` may be
+  /// null.
   HealingSources(const std::string& store, BackupRepository* backup, std::string scratch);
   ~HealingSources();
   HealingSources(const HealingSources&) = delete;
@@ -26,13 +27,14 @@ class HealingSources {
     std::vector<std::byte> payload;
     std::string from;  // "packs/000002.pack at 4160", "the cache", "the backup"
   };
-  /// Looks through all files of `image` for other records of these names. Once before a round of Find.
+  /// Looks through all files of `image` for other records of these names. Once before a round of
+  /// Find.
   void LookForDuplicates(StoreImage& image, std::span<const DamagedRecord> damaged);
   /// A payload whose SHA-256 is the record's name.
   std::optional<Copy> Find(const StoreImage& image, const DamagedRecord& record);
 
-  /// A file of this store ("log/000001.log") as the newest snapshot that has it knows it, if there is one. A file that is
-  /// appended to was shorter then.
+  /// A file of this store ("log/000001.log") as the newest snapshot that has it knows it, if there
+  /// is one. A file that is appended to was shorter then.
   std::optional<File> BackedUp(const StoreImage& image, const std::string& file);
   /// The superblock of the snapshot that fits the store's files.
   std::optional<std::vector<std::byte>> BackedUpSuperblock();

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "check/record_search.h"
+#include "room/records.h"
 
 namespace zn::check {
 namespace {
@@ -20,10 +21,18 @@ std::optional<GroupAt> SoundGroup(std::span<const std::byte> bytes, uint32_t fil
   if (at >= bytes.size()) return std::nullopt;
   const auto header = DecodeGroupHeader(bytes.subspan(at), {file, at}, salt);
   if (!header || header->padded_length() > bytes.size() - at) return std::nullopt;
-  const auto visited =
-      VisitGroup(*header, bytes.subspan(at), salt, true,
-                 [](const RecordHeader&, uint64_t, std::span<const std::byte>) { return Result<>(); });
+  UnnamedRecords unnamed;
+  uint32_t seen = 0;
+  const auto visited = VisitGroup(
+      *header, bytes.subspan(at), salt, true,
+      [&](const RecordHeader& record, uint64_t, std::span<const std::byte> payload) -> Result<> {
+        ++seen;
+        unnamed.See(record.type, record.name, payload);
+        return {};
+      });
   if (!visited) return std::nullopt;
+  // Where records are marked as lost, the ref may be among them.
+  if (seen == header->records && !unnamed.Take().empty()) return std::nullopt;
   return GroupAt{*header, at, header->end().offset};
 }
 
@@ -76,7 +85,8 @@ std::optional<Parsed> ParseGroup(std::span<const std::byte> bytes, const Extent&
 }
 
 void PutGroupHeader(std::vector<std::byte>& bytes, const Surroundings& around, uint64_t begin,
-                    uint64_t sequence, const Parsed& parsed, LogPosition durable_to, uint32_t salt) {
+                    uint64_t sequence, const Parsed& parsed, LogPosition durable_to,
+                    uint32_t salt) {
   GroupHeader header;
   header.flags = static_cast<uint16_t>((begin == 0 ? kBeginsFile : 0) |
                                        (parsed.has_checkpoint ? kHasCheckpoint : 0));
@@ -99,6 +109,23 @@ bool IsReplayed(RecordType type) {
 }
 
 }  // namespace
+
+void UnnamedRecords::See(RecordType type, const Sha256& name, std::span<const std::byte> payload) {
+  if (type == RecordType::kCommit || type == RecordType::kRoomModel)
+    written_.emplace_back(type, name);
+  if (type != RecordType::kRef) return;
+  const auto ref = DecodeRef(payload);
+  if (!ref) return;
+  named_.push_back(ref->commit.name);
+  named_.push_back(ref->model.name);
+}
+
+std::vector<std::pair<RecordType, Sha256>> UnnamedRecords::Take() {
+  std::erase_if(written_, [&](const auto& written) {
+    return std::find(named_.begin(), named_.end(), written.second) != named_.end();
+  });
+  return std::move(written_);
+}
 
 LogStructure ReadStructure(std::span<const std::byte> bytes, uint32_t file, uint32_t salt,
                            uint64_t must_end) {
@@ -187,10 +214,17 @@ bool FillGroups(std::vector<std::byte>& bytes, const Extent& extent, const Surro
   uint64_t trusted = 0;  // the end of a group whose header is whole
   for (uint64_t at = extent.begin; at < extent.end;) {
     if (at % kGroupAlignment == 0)
-      if (const auto header =
-              DecodeGroupHeader(std::span<const std::byte>(bytes).subspan(at), {around.file, at}, salt))
+      if (const auto header = DecodeGroupHeader(std::span<const std::byte>(bytes).subspan(at),
+                                                {around.file, at}, salt))
         trusted = at + header->length;
-    const auto record = SoundRecord(bytes, at, extent.end, salt);
+    auto record = SoundRecord(bytes, at, extent.end, salt);
+    if (!record) {
+      // Marks of an earlier repair stay, but for those that only fill.
+      record = DecodeLostHeader(std::span<const std::byte>(bytes).subspan(at), salt);
+      if (record && (record->name == Sha256{} || record->length > extent.end - at ||
+                     PaddedRecordSize(record->length) > extent.end - at))
+        record.reset();
+    }
     const uint64_t end = at + (record ? PaddedRecordSize(record->length) : kRecordAlignment);
     if (record && at >= first && (!IsReplayed(record->type) || end <= trusted) && free(at, end))
       taken.emplace(at, end);
@@ -199,8 +233,8 @@ bool FillGroups(std::vector<std::byte>& bytes, const Extent& extent, const Surro
 
   // Where groups begin: at multiples of 4 KiB that nothing lies across.
   std::vector<uint64_t> begins = {extent.begin};
-  for (uint64_t at = extent.begin + kGroupAlignment;
-       at < extent.end && begins.size() < wanted; at += kGroupAlignment)
+  for (uint64_t at = extent.begin + kGroupAlignment; at < extent.end && begins.size() < wanted;
+       at += kGroupAlignment)
     if (free(at, at + kGroupHeaderSize)) begins.push_back(at);
   if (begins.size() != wanted) return false;
 

@@ -1,9 +1,11 @@
-// The groups of a log file that may be damaged, and making groups again. Works on bytes; docs/format.md, "Log".
+// The groups of a log file that may be damaged, and making groups again. Works on bytes;
+// docs/format.md, "Log".
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "log/group.h"
@@ -17,6 +19,18 @@ struct GroupAt {
 /// Bytes of a log file.
 struct Extent {
   uint64_t begin = 0, end = 0;
+};
+
+/// Commits and room models of a sound group that no ref in it names: every one is written together
+/// with its ref, so an older ref stands there in place of it.
+class UnnamedRecords {
+ public:
+  void See(RecordType type, const Sha256& name, std::span<const std::byte> payload);
+  std::vector<std::pair<RecordType, Sha256>> Take();
+
+ private:
+  std::vector<std::pair<RecordType, Sha256>> written_;
+  std::vector<Sha256> named_;
 };
 
 struct LogStructure {
@@ -36,8 +50,8 @@ struct Surroundings {
   std::optional<uint64_t> sequence_next;  // of the next group, perhaps in another file
 };
 
-/// Makes the headers of groups and records in `extent` again, as they were, when every payload is whole. False, with
-/// `bytes` unchanged, when it cannot be done without a doubt.
+/// Makes the headers of groups and records in `extent` again, as they were, when every payload is
+/// whole. False, with `bytes` unchanged, when it cannot be done without a doubt.
 bool RebuildGroups(std::vector<std::byte>& bytes, const Extent& extent, const Surroundings& around,
                    uint32_t salt);
 
@@ -47,9 +61,9 @@ struct LostAt {
   uint32_t length = 0;
   Sha256 name;
 };
-/// Fills `extent` with groups of what is whole in it, of marks for `lost`, and of nameless marks in between, so that the
-/// log can be walked past it. Refs and the like are kept only where their group's own header says that they belong there.
-/// False when the numbers around it do not fit.
+/// Fills `extent` with groups of what is whole in it, of marks for `lost`, and of nameless marks in
+/// between, so that the log can be walked past it. Refs and the like are kept only where their
+/// group's own header says that they belong there. False when the numbers around it do not fit.
 bool FillGroups(std::vector<std::byte>& bytes, const Extent& extent, const Surroundings& around,
                 std::span<const LostAt> lost, uint32_t salt);
 

@@ -91,7 +91,7 @@ void Reach::Room(const RefRecord& ref) {
   }
   if (const auto fault = run_.image.CheckPlace(ref.commit))
     run_.findings.Add({FindingClass::kRefDangling,
-                       false,
+                       fault->kind == RecordFault::kLost,
                        "room " + ref.name,
                        "its newest commit " + ref.commit.name.Hex().substr(0, 16) +
                            " cannot be read: " + fault->what,
@@ -139,7 +139,9 @@ void Reach::Commits(const std::string& room, RecordRef ref) {
 
 Reach::Descriptors Reach::DescriptorsOf(const RecordRef& commit, const RecordRef& root) {
   Descriptors fields;
-  if (const auto state = internal::LoadState(run_.image, pipelines_, commit)) {
+  const auto state = internal::LoadState(run_.image, pipelines_, commit);
+  fields_known_ = state.has_value();
+  if (state) {
     for (const auto& field : state->table->all) fields.push_back(field->descriptor);
     return fields;
   }
@@ -321,6 +323,16 @@ void Reach::Row(const FieldEntry& entry, uint64_t span, const Where& where) {
                        "restore from a backup (--from-backup)",
                        {where.affected()}});
   };
+  if (geometry == nullptr && !fields_known_) {
+    // The commit that defines it may be what is damaged, and that is told already.
+    for (size_t block = 0; block < entry.blocks; ++block) {
+      const RecordRef& ref = entry.refs[block];
+      if (!ref || (run_.image.Resolve(ref) && !run_.image.Reach(ref))) continue;
+      if (const auto fault = run_.image.CheckPlace(ref))
+        Damaged(RecordType::kChunk, ref, *fault, where.affected());
+    }
+    return;
+  }
   if (geometry == nullptr) return wrong("a row of a geometry that the field does not have");
   if (uint64_t{entry.row} + span > entry.chunk_rows)
     return wrong("rows beyond the end of their chunk");

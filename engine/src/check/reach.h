@@ -79,6 +79,7 @@ class Reach {
   PipelineCache pipelines_;
   std::vector<DecodeJob> decodes_;
   int64_t decode_bytes_ = 0;
+  bool fields_known_ = true;  // of the room: else an operation that defines one cannot be read
 };
 
 }  // namespace zn::check

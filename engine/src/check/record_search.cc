@@ -59,7 +59,7 @@ std::optional<RecordHeader> Confirm(const Claim& claim, std::span<const std::byt
 
 }  // namespace
 
-void ForEachRecord(const StoreImage& image, const FileImage& file,
+void ForEachRecord(const StoreImage& image, const FileImage& file, Payloads payloads,
                    const std::function<bool(uint64_t begin, const RecordHeader& header)>& visit) {
   const bool log = (file.number & RecordRef::kLogBit) != 0;
   std::vector<std::byte> window;
@@ -81,7 +81,10 @@ void ForEachRecord(const StoreImage& image, const FileImage& file,
       if (header && header->length <= UINT32_MAX && head <= file.size - at &&
           header->length <= file.size - at - head) {
         if (!visit(at, *header)) return;
-        at += log ? PaddedRecordSize(header->length) : PackRecordSize(header->length);
+        if (payloads == Payloads::kSearch)
+          at += kRecordAlignment;
+        else
+          at += log ? PaddedRecordSize(header->length) : PackRecordSize(header->length);
         continue;
       }
     }

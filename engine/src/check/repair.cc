@@ -33,7 +33,7 @@ Result<RepairSummary> RepairStore(const std::string& directory, const RepairOpti
 namespace check {
 namespace {
 
-// A tree is at most so many nodes deep, and each round heals one level of one at least.
+// A tree is less deep, and each round heals one level of one at least.
 constexpr int kMostRounds = 64;
 
 int64_t SystemClock() {
@@ -123,6 +123,24 @@ Result<> Repairer::Look(CheckLevel level) {
   CheckOptions options = options_.check;
   options.level = level;
   ZN_ASSIGN_OR_RETURN(found_, CheckImage(*image_, options, progress_));
+  if (level != CheckLevel::kQuick) {
+    hashed_ = found_.damaged;
+    return {};
+  }
+  // A quick look does not see what only its hash gives away.
+  std::set<Place> seen;
+  for (const DamagedRecord& record : found_.damaged)
+    seen.emplace(record.ref.file, record.ref.offset);
+  for (DamagedRecord record : hashed_) {
+    if (seen.count({record.ref.file, record.ref.offset}) != 0) continue;
+    std::vector<std::byte> payload;
+    const auto fault = image_->ReadChecked(record.ref, &payload);
+    if (!fault) continue;
+    const FileImage* const file = image_->Find(record.ref.file);
+    record.needed |= file != nullptr && file->reached.Has(record.ref.offset);
+    record.lost = fault->kind == RecordFault::kLost;
+    found_.damaged.push_back(record);
+  }
   return {};
 }
 
@@ -163,18 +181,15 @@ Result<RepairSummary> Repairer::Run() {
     ZN_RETURN_IF_ERROR(MendAll(Stage::kMark));
     return summary_;
   }
-  // What is healed shows what lies below it. Everything was hashed in the first round, whoever refers to it.
+  // What is healed, or a room that goes back, shows what lies below it. Everything was hashed in
+  // the first look.
   for (int round = 0; round < kMostRounds; ++round) {
     changed_ = false;
     ZN_RETURN_IF_ERROR(MendAll(Stage::kHeal));
-    if (Cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
-    if (!changed_) break;
-    ZN_RETURN_IF_ERROR(Look(CheckLevel::kQuick));
-  }
-  for (int round = 0; round < kMostRounds; ++round) {
-    changed_ = false;
-    ZN_RETURN_IF_ERROR(MendAll(Stage::kMark));
-    ZN_RETURN_IF_ERROR(MendRefs());
+    if (!changed_) {
+      ZN_RETURN_IF_ERROR(MendAll(Stage::kMark));
+      ZN_RETURN_IF_ERROR(MendRefs());
+    }
     if (Cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
     if (!changed_) break;
     ZN_RETURN_IF_ERROR(Look(CheckLevel::kQuick));

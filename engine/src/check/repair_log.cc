@@ -12,8 +12,8 @@
 namespace zn::check {
 namespace {
 
-/// A store whose log had to be begun anew is so many epochs later: fences given out since the last ref that is left must
-/// not count. As after a restore from a backup.
+/// A store whose log had to be begun anew is so many epochs later: fences given out since the last
+/// ref that is left must not count. As after a restore from a backup.
 constexpr uint64_t kEpochStep = 1 << 20;
 
 std::string ExtentName(const std::string& file, const Extent& extent) {
@@ -21,8 +21,8 @@ std::string ExtentName(const std::string& file, const Extent& extent) {
 }
 
 bool HasZeroBlock(std::span<const std::byte> bytes, const Extent& extent) {
-  for (uint64_t at = extent.begin; at + kGroupAlignment <= std::min<uint64_t>(extent.end, bytes.size());
-       at += kGroupAlignment)
+  for (uint64_t at = extent.begin;
+       at + kGroupAlignment <= std::min<uint64_t>(extent.end, bytes.size()); at += kGroupAlignment)
     if (IsZero(bytes.subspan(at, kGroupAlignment))) return true;
   return false;
 }
@@ -135,9 +135,9 @@ void Repairer::HealRecords(LogState& log, const std::vector<DamagedRecord>& dama
     if (log.bytes.size() < end) log.bytes.resize(end);
     std::fill(log.bytes.begin() + static_cast<std::ptrdiff_t>(begin),
               log.bytes.begin() + static_cast<std::ptrdiff_t>(end), std::byte{0});
-    EncodeRecordHeader({record.type, record.ref.length, record.ref.name,
-                        Crc32c(copy->payload, image_->salt())},
-                       image_->salt(), log.bytes.data() + begin);
+    EncodeRecordHeader(
+        {record.type, record.ref.length, record.ref.name, Crc32c(copy->payload, image_->salt())},
+        image_->salt(), log.bytes.data() + begin);
     std::copy(copy->payload.begin(), copy->payload.end(),
               log.bytes.begin() + static_cast<std::ptrdiff_t>(record.ref.offset));
   }
@@ -158,7 +158,8 @@ void Repairer::HealFromBackup(LogState& log, const std::vector<DamagedRecord>& d
              std::span(log.bytes).subspan(extent.begin, end - extent.begin));
     uint64_t covered = 0;
     for (const GroupAt& group : log.Structure(image_->salt()).groups)
-      if (group.begin >= extent.begin && group.end <= extent.end) covered += group.end - group.begin;
+      if (group.begin >= extent.begin && group.end <= extent.end)
+        covered += group.end - group.begin;
     if (covered == 0)
       log.bytes = std::move(kept);
     else
@@ -183,8 +184,8 @@ Result<> Repairer::WriteLog(LogState& log) {
       end += step;
     }
     if (end > at)
-      ZN_RETURN_IF_ERROR(rewrite->Put(at, std::span(log.bytes).subspan(at, end - at),
-                                      "damaged part of the log"));
+      ZN_RETURN_IF_ERROR(
+          rewrite->Put(at, std::span(log.bytes).subspan(at, end - at), "damaged part of the log"));
     at = end + kRecordAlignment;
   }
   if (rewrite->size() != log.bytes.size())
@@ -218,20 +219,13 @@ Result<> Repairer::MendLog(LogState& log, const std::vector<DamagedRecord>& dama
     if (options_.dry_run) return {};
     for (const Extent& extent : log.Structure(salt).bad) {
       if (!log.newest && HasZeroBlock(log.bytes, extent)) continue;
-      if (FillGroups(log.bytes, extent, Around(log, extent), lost, salt))
-        Tell(RepairAction::kMarked, ExtentName(log.name, extent),
-             std::to_string(extent.end - extent.begin) +
-                 " bytes of the log; records in it that are whole were kept");
+      if (!FillGroups(log.bytes, extent, Around(log, extent), lost, salt)) continue;
+      log_filled_ = true;
+      Tell(RepairAction::kMarked, ExtentName(log.name, extent),
+           std::to_string(extent.end - extent.begin) +
+               " bytes of the log; records in it that are whole were kept");
     }
-    // Where no group was to be made, marks alone.
-    for (const LostAt& record : lost) {
-      const uint64_t begin = record.payload - kRecordHeaderSize;
-      if (log.bytes.size() < begin + PaddedRecordSize(record.length))
-        log.bytes.resize((begin + PaddedRecordSize(record.length) + kGroupAlignment - 1) /
-                         kGroupAlignment * kGroupAlignment);
-      EncodeRecordHeader({RecordType::kLost, record.length, record.name, 0}, salt,
-                         log.bytes.data() + begin);
-    }
+    MarkRest(log, lost);
   }
   // Behind everything that was acknowledged: what a crash cut short.
   const uint64_t end = log.Structure(salt).end;
@@ -242,6 +236,31 @@ Result<> Repairer::MendLog(LogState& log, const std::vector<DamagedRecord>& dama
     log.bytes.resize(end);
   }
   return WriteLog(log);
+}
+
+void Repairer::MarkRest(LogState& log, std::span<const LostAt> lost) {
+  const uint32_t salt = image_->salt();
+  for (const LostAt& record : lost) {
+    const uint64_t begin = record.payload - kRecordHeaderSize;
+    const uint64_t end = begin + PaddedRecordSize(record.length);
+    if (end <= log.bytes.size()) {
+      const auto there = DecodeLostHeader(std::span(log.bytes).subspan(begin), salt);
+      if (there && there->name == record.name) continue;
+    }
+    const LogStructure structure = log.Structure(salt);
+    const auto group =
+        std::find_if(structure.groups.begin(), structure.groups.end(),
+                     [&](const GroupAt& at) { return at.begin < begin && end <= at.end; });
+    if (group != structure.groups.end()) {
+      const Extent extent{group->begin, group->end};
+      if (FillGroups(log.bytes, extent, Around(log, extent), {&record, 1}, salt)) continue;
+    }
+    // What the collection has taken parts of is in no group any more.
+    if (log.bytes.size() < end)
+      log.bytes.resize((end + kGroupAlignment - 1) / kGroupAlignment * kGroupAlignment);
+    EncodeRecordHeader({RecordType::kLost, record.length, record.name, 0}, salt,
+                       log.bytes.data() + begin);
+  }
 }
 
 Result<> Repairer::MendLogs(const DamagedByFile& damaged, Stage stage) {
@@ -263,18 +282,16 @@ Result<> Repairer::MendLogs(const DamagedByFile& damaged, Stage stage) {
 
 Result<> Repairer::MendRefs() {
   if (options_.dry_run) return {};
-  const bool dangling =
-      std::any_of(found_.findings.begin(), found_.findings.end(), [](const Finding& finding) {
-        return finding.kind == FindingClass::kRefDangling;
-      });
+  const bool dangling = std::any_of(
+      found_.findings.begin(), found_.findings.end(),
+      [](const Finding& finding) { return finding.kind == FindingClass::kRefDangling; });
   StoreOptions store_options;
   store_options.read_only = true;
   const auto opened = Store::Open(directory_, store_options);
-  const bool filled = summary_.marked > 0;
-  if (opened && !dangling && !filled) return {};
+  if (opened && !dangling && !log_filled_) return {};
 
   const Salvaged salvaged = Salvage(*image_);
-  if (opened && salvaged.changed.empty()) return {};
+  if (opened && salvaged.changed.empty() && !log_filled_) return {};
   std::vector<LogState> logs = LogFiles({});
   uint32_t number = 1;
   uint64_t sequence = 0;
@@ -286,15 +303,15 @@ Result<> Repairer::MendRefs() {
     sequence = structure.groups.back().header.sequence;
     durable_to = {log.number, structure.groups.back().end};
   }
-  std::string message = opened ? "" : opened.error().message;
-  for (const std::string& change : salvaged.changed)
-    message += (message.empty() ? "" : "; ") + change;
+  std::string message;
+  if (log_filled_) message = "the newest commits may have been in the lost part of the log; ";
+  if (!opened) message += opened.error().message + "; ";
+  for (const auto* changes : {&salvaged.changed, &salvaged.dead})
+    for (const std::string& change : *changes) message += change + "; ";
   const std::string name = LogFileName(number);
   // The same once more would change nothing.
-  if (told_.count({RepairAction::kRebuilt, "rooms"}) != 0) return {};
-  Tell(salvaged.changed.empty() ? RepairAction::kRebuilt : RepairAction::kMarked, "rooms",
-       message + "; " + name + " says where they stand");
-  told_.emplace(RepairAction::kRebuilt, "rooms");
+  if (!Tell(RepairAction::kMarked, "rooms", message + name + " says where they stand")) return {};
+  log_filled_ = false;
 
   CheckpointRecord checkpoint = salvaged.checkpoint;
   checkpoint.epoch += kEpochStep;

@@ -92,8 +92,8 @@ Result<> Repairer::MendPack(uint32_t number, const std::vector<DamagedRecord>& d
       if (options_.dry_run && told_.count({RepairAction::kHealed, object}) != 0) continue;
       Tell(RepairAction::kMarked, object, "no copy of it was found; reading it says so");
       std::byte mark[kRecordHeaderSize];
-      EncodeRecordHeader({RecordType::kLost, record.ref.length, record.ref.name, 0},
-                         image_->salt(), mark);
+      EncodeRecordHeader({RecordType::kLost, record.ref.length, record.ref.name, 0}, image_->salt(),
+                         mark);
       ZN_RETURN_IF_ERROR(put(begin, mark, "lost " + object));
       const uint64_t end = begin + PackRecordSize(record.ref.length);
       if (rewrite && rewrite->size() < end)
@@ -106,7 +106,8 @@ Result<> Repairer::MendPack(uint32_t number, const std::vector<DamagedRecord>& d
   return {};
 }
 
-/// Between its records a pack has no gaps. What stood in one, also what nothing refers to, may be in the backup.
+/// Between its records a pack has no gaps. What stood in one, also what nothing refers to, may be
+/// in the backup.
 Result<> Repairer::FillGaps(uint32_t number, FileRewrite& rewrite) {
   const std::string name = FileNameOf(number);
   const auto known = sources_.BackedUp(*image_, name);
@@ -116,7 +117,7 @@ Result<> Repairer::FillGaps(uint32_t number, FileRewrite& rewrite) {
   const FileImage file{number, name, std::move(copy), rewrite.size(), Marks(0)};
   std::vector<Extent> gaps;
   uint64_t at = kPackHeaderSize;
-  ForEachRecord(*image_, file, [&](uint64_t begin, const RecordHeader& header) {
+  ForEachRecord(*image_, file, Payloads::kSkip, [&](uint64_t begin, const RecordHeader& header) {
     if (begin > at) gaps.push_back({at, begin});
     at = begin + PackRecordSize(header.length);
     return true;
@@ -138,13 +139,15 @@ Result<> Repairer::MendIndex(uint32_t number) {
   const std::string name = "packs/" + PackFileName(number, ".idx");
   const std::string pack = FileNameOf(number);
   if (!PathExists(directory_ + "/" + pack)) return {};
-  if (!Tell(RepairAction::kRebuilt, name, "from its pack") || options_.dry_run) return {};
+  Tell(RepairAction::kRebuilt, name, "from its pack");
+  if (options_.dry_run) return {};
+  changed_ = true;  // also when it is not the first time
   ZN_ASSIGN_OR_RETURN(File opened, File::Open(directory_ + "/" + pack, File::kRead));
   ZN_ASSIGN_OR_RETURN(const int64_t size, opened.Size());
   const auto bytes = static_cast<uint64_t>(size);
   const FileImage file{number, pack, std::move(opened), bytes, Marks(0)};
   std::vector<PackEntry> entries;
-  ForEachRecord(*image_, file, [&](uint64_t begin, const RecordHeader& header) {
+  ForEachRecord(*image_, file, Payloads::kSkip, [&](uint64_t begin, const RecordHeader& header) {
     entries.push_back({header.name, begin + PackRecordHeadSize(header.length),
                        static_cast<uint32_t>(header.length)});
     return true;
@@ -165,7 +168,8 @@ Result<> Repairer::MendMoves(const std::string& file) {
       return ReplaceFile(directory_, file, bytes, "a damaged table of moves", quarantine_);
     }
   }
-  // Without it references lead to the pack that was collected, where their records are put back from where they went.
+  // Without it references lead to the pack that was collected, where their records are put back
+  // from where they went.
   Tell(RepairAction::kMoved, file, "a table of moves that cannot be read");
   if (options_.dry_run) return {};
   return quarantine_.Move(file, "a table of moves that cannot be read");

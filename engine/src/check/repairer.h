@@ -1,5 +1,5 @@
-// One run of a repair; see zn/engine/repair.h. Packs, the log, and what stands around them each have their file:
-// repair_packs.cc, repair_log.cc, repair.cc.
+// One run of a repair; see zn/engine/repair.h. Packs, the log, and what stands around them each
+// have their file: repair_packs.cc, repair_log.cc, repair.cc.
 #pragma once
 
 #include <functional>
@@ -35,7 +35,8 @@ class Repairer {
 
   Result<> TakeLock();
   Result<> MendSuperblock();
-  /// Opens the store's files again and checks them; `level` is lowered once everything has been hashed.
+  /// Opens the store's files again and checks them; `level` is lowered once everything has been
+  /// hashed.
   Result<> Look(CheckLevel level);
   Result<> MendAll(Stage stage);
   bool Cancelled() const;
@@ -54,11 +55,13 @@ class Repairer {
   Result<> MendLog(LogState& log, const std::vector<DamagedRecord>& damaged, Stage stage);
   void HealRecords(LogState& log, const std::vector<DamagedRecord>& damaged);
   void HealFromBackup(LogState& log, const std::vector<DamagedRecord>& damaged);
+  /// Marks those of `lost` that stand in no group that was made anew.
+  void MarkRest(LogState& log, std::span<const LostAt> lost);
   Surroundings Around(const LogState& log, const Extent& extent) const;
   Result<> WriteLog(LogState& log);
   std::vector<LogState> LogFiles(const DamagedByFile& damaged);
-  /// A new file of the log with what can be said of rooms and control records, when the log as it is cannot be replayed
-  /// or rooms stand on commits that are lost.
+  /// A new file of the log with what can be said of rooms and control records, when the log as it
+  /// is cannot be replayed or rooms stand on commits that are lost.
   Result<> MendRefs();
   Result<> MendHead();
   std::optional<Head> LoadHead() const;
@@ -76,9 +79,11 @@ class Repairer {
   File lock_;
   std::unique_ptr<StoreImage> image_;
   Checked found_;
+  std::vector<DamagedRecord> hashed_;  // what the first look found, which hashed everything
   RepairSummary summary_;
   std::set<std::pair<int, std::string>> told_;
-  bool changed_ = false;  // in this round
+  bool changed_ = false;     // in this round
+  bool log_filled_ = false;  // in this run: what was acknowledged is lost from the log
 };
 
 }  // namespace zn::check

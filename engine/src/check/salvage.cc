@@ -16,8 +16,8 @@ struct Words {
   std::map<uint64_t, std::vector<RefRecord>> refs;  // by room, oldest first
   std::set<uint64_t> living;
   uint64_t epoch = 0, next_room = 1;
-  RecordsAt base;                                 // the newest that restates everything
-  std::map<uint64_t, RecordsAt> transactions;     // by number
+  RecordsAt base;                              // the newest that restates everything
+  std::map<uint64_t, RecordsAt> transactions;  // by number
 };
 
 void Take(Words& words, const RefRecord& ref) {
@@ -70,7 +70,7 @@ Words Read(StoreImage& image) {
   for (const auto& [number, file] : image.files()) {
     if (!(number & RecordRef::kLogBit)) continue;
     const uint32_t in = number;
-    ForEachRecord(image, file, [&](uint64_t begin, const RecordHeader& header) {
+    ForEachRecord(image, file, Payloads::kSkip, [&](uint64_t begin, const RecordHeader& header) {
       std::vector<std::byte> payload;
       const RecordRef ref{header.name, begin + kRecordHeaderSize, in,
                           static_cast<uint32_t>(header.length)};
@@ -110,7 +110,7 @@ Salvaged Salvage(StoreImage& image) {
     const RefRecord* const whole = NewestWhole(image, pipelines, refs);
     salvaged.checkpoint.rooms.push_back(whole != nullptr ? *whole : last);
     if (whole == nullptr)
-      salvaged.changed.push_back("room " + last.name + ": no commit of it can be read");
+      salvaged.dead.push_back("room " + last.name + ": no commit of it can be read");
     else if (!(whole->commit == last.commit))
       salvaged.changed.push_back("room " + last.name + " goes back to an earlier commit, " +
                                  whole->commit.name.Hex().substr(0, 16));

@@ -12,12 +12,14 @@ namespace zn::check {
 
 struct Salvaged {
   CheckpointRecord checkpoint;
-  /// Rooms that stand where they did not stand last, in words.
+  /// In words: rooms that go back, control records that are lost.
   std::vector<std::string> changed;
+  /// Rooms of which nothing can be read.
+  std::vector<std::string> dead;
 };
 
-/// Every room at the newest of its refs whose commit and root can be read, and control records as far as they can be put
-/// together. Reads every log file.
+/// Every room at the newest of its refs whose commit and root can be read, and control records as
+/// far as they can be put together. Reads every log file.
 Salvaged Salvage(StoreImage& image);
 
 }  // namespace zn::check

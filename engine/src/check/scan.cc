@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "check/log_structure.h"
 #include "log/group.h"
 #include "log/log.h"
 
@@ -204,11 +205,15 @@ struct Scan::LogFile {
 void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std::byte> bytes,
                     Rooms& rooms) {
   const bool hash = run_.options.level >= CheckLevel::kFull;
+  UnnamedRecords unnamed;
+  uint32_t seen = 0;
   const auto visited = VisitGroup(
       header, bytes, run_.image.salt(), false,
       [&](const RecordHeader& record, uint64_t offset,
           std::span<const std::byte> payload) -> Result<> {
         ++run_.summary.records;
+        ++seen;
+        unnamed.See(record.type, record.name, payload);
         run_.summary.bytes += static_cast<int64_t>(payload.size());
         const RecordRef ref{record.name, offset, log.file.number,
                             static_cast<uint32_t>(payload.size())};
@@ -235,6 +240,16 @@ void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std
         if (replayed) ApplyToRooms(rooms, record.type, payload);
         return {};
       });
+  if (visited && seen == header.records) {
+    for (const auto& [type, name] : unnamed.Take())
+      run_.findings.Add({FindingClass::kRefDangling,
+                         false,
+                         log.file.name + " at " + std::to_string(header.position.offset),
+                         "no ref names " + std::string(KindOf(type)) + " " +
+                             name.Hex().substr(0, 16) + ": an older one stands in its place",
+                         "zn-fsck --repair goes by the newest commit",
+                         {}});
+  }
   if (!visited)
     run_.findings.Add({FindingClass::kLogGap,
                        false,

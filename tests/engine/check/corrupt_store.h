@@ -21,7 +21,7 @@ namespace zn::check_test {
 
 namespace fs = std::filesystem;
 using Files = std::map<std::string, std::vector<std::byte>>;  // by path within the store
-using Model = std::map<std::string, std::string>;             // what is read -> its bytes, or the error
+using Model = std::map<std::string, std::string>;  // what is read -> its bytes, or the error
 
 /// Atoms enough that chunks go to a pack, when `large`.
 inline FrameBatch RandomBatch(int frames, int atoms, std::mt19937_64& random) {
@@ -60,8 +60,8 @@ inline std::unique_ptr<Store> OpenStore(const std::string& path, bool create = f
   return store ? std::move(*store) : nullptr;
 }
 
-/// A random history: rooms, imports into packs, edits, undo, deletions, forks, control records, several openings (so
-/// several epochs, and packs sealed at different times).
+/// A random history: rooms, imports into packs, edits, undo, deletions, forks, control records,
+/// several openings (so several epochs, and packs sealed at different times).
 inline void MakeRandomStore(const std::string& path, uint64_t seed) {
   std::mt19937_64 random(seed);
   const int sessions = 1 + static_cast<int>(random() % 3);
@@ -87,7 +87,8 @@ inline void MakeRandomStore(const std::string& path, uint64_t seed) {
       ASSERT_TRUE(room);
       const Snapshot head = (*room)->Head();
       const int64_t frames = head.frames();
-      const auto any = static_cast<FrameId>(random() % static_cast<uint64_t>(std::max<int64_t>(frames, 1)));
+      const auto any =
+          static_cast<FrameId>(random() % static_cast<uint64_t>(std::max<int64_t>(frames, 1)));
       const auto id = head.IdAt(any);
       switch (random() % 7) {
         case 0:
@@ -98,7 +99,8 @@ inline void MakeRandomStore(const std::string& path, uint64_t seed) {
           if (id) {
             const auto atoms = head.AtomCount(*id);
             ASSERT_TRUE(atoms);
-            const auto edited = (*room)->Edit(*id, RandomBatch(1, *atoms, random), {}, {"bob", "edit"});
+            const auto edited =
+                (*room)->Edit(*id, RandomBatch(1, *atoms, random), {}, {"bob", "edit"});
             ASSERT_TRUE(edited) << edited.error().message;
           }
           break;
@@ -106,7 +108,8 @@ inline void MakeRandomStore(const std::string& path, uint64_t seed) {
           if (id) (void)(*room)->Undo(*id, {"bob", "undo"});  // there may be nothing to undo
           break;
         case 4:
-          if (id && frames > 2) ASSERT_TRUE((*room)->Delete(std::vector<FrameId>{*id}, {"bob", "delete"}));
+          if (id && frames > 2)
+            ASSERT_TRUE((*room)->Delete(std::vector<FrameId>{*id}, {"bob", "delete"}));
           break;
         case 5:
           if (rooms.size() < 4) {
@@ -115,7 +118,8 @@ inline void MakeRandomStore(const std::string& path, uint64_t seed) {
           break;
         default:
           ASSERT_TRUE(store->Update([&](RecordTransaction& records) -> Result<> {
-            return records.Put("key" + std::to_string(random() % 5), std::string(random() % 900, 'v'));
+            return records.Put("key" + std::to_string(random() % 5),
+                               std::string(random() % 900, 'v'));
           }));
       }
     }

@@ -1,13 +1,15 @@
-// Mending a store that nobody has open: what zn-fsck --repair does, as a library. docs/operations.md, "When a store is
-// damaged".
+// Mending a store that nobody has open: what zn-fsck --repair does, as a library.
+// docs/operations.md, "When a store is damaged".
 //
-// A damaged or missing record is healed from its own bytes (when only its header is hurt), from another record of its
-// name, from the cache (encoded again), or from a backup; each copy counts only if its SHA-256 is the record's name. It
-// is put where it was, so that references stay as they are. Groups of the log, indexes, refs and `head` are made again
-// from what is whole. What cannot be healed is marked: reading it says so, and everything else can be read.
+// A damaged or missing record is healed from its own bytes (when only its header is hurt), from
+// another record of its name, from the cache (encoded again), or from a backup; each copy counts
+// only if its SHA-256 is the record's name. It is put where it was, so that references stay as they
+// are. Groups of the log, indexes, refs and `head` are made again from what is whole. What cannot
+// be healed is marked: reading it says so, and everything else can be read.
 //
-// Nothing is deleted: what is taken out or overwritten is in quarantine/, with a text that says why. Whenever the process
-// is killed, another run goes on: a file is made anew beside its place, synced, renamed.
+// Nothing is deleted: what is taken out or overwritten is in quarantine/, with a text that says
+// why. Whenever the process is killed, another run goes on: a file is made anew beside its place,
+// synced, renamed.
 #pragma once
 
 #include <cstdint>
@@ -49,8 +51,9 @@ struct RepairSummary {
   bool all_mended() const { return marked == 0 && unmended == 0; }
 };
 
-/// Checks the store, tells what was found, and mends it unless `dry_run`. Errors as CheckStore's; kCancelled between two
-/// files leaves what was done. All functions are called on the calling thread.
+/// Checks the store, tells what was found, and mends it unless `dry_run`. Errors as CheckStore's;
+/// kCancelled between two files leaves what was done. All functions are called on the calling
+/// thread.
 Result<RepairSummary> RepairStore(const std::string& directory, const RepairOptions& options,
                                   const std::function<void(const Finding&)>& report,
                                   const std::function<void(const RepairAction&)>& act,
