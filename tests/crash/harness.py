@@ -86,7 +86,8 @@ def choose(pool, root, kind, count, first_seed, names):
         seed += 1
     found = list(chosen)
     rng.shuffle(found)
-    return found[:count]
+    # Seed by seed, as what they begin with is kept for some.
+    return sorted(found[:count], key=lambda case: int(case.split("/")[2]))
 
 
 class Run:
@@ -114,7 +115,8 @@ class Run:
         done = set()
         if self.log and self.log.exists():
             done = {line.split("\t")[0] for line in self.log.read_text().splitlines()}
-        cases = choose(self.pool, self.root, kind, count, seed, names or list(every()))
+        names = [name for name in names or every() if kind in every()[name].kinds]
+        cases = choose(self.pool, self.root, kind, count, seed, names)
         self.counts[kind] += sum(case in done for case in cases)
         left = [case for case in cases if case not in done]
         for at in range(0, len(left), 50 * self.jobs):

@@ -10,7 +10,7 @@ import random
 from pathlib import Path
 
 from recording import ACKNOWLEDGE, Disk, Recording, remove
-from syscalls import SHIM, spawn
+from syscalls import SHIM
 from workloads import Broken
 
 IMAGES = 40  # of one recording
@@ -30,7 +30,7 @@ def record(workload, root, seed, plant=""):
     events.unlink(missing_ok=True)
     environment = {"LD_PRELOAD": str(SHIM), "ZN_CRASH_ROOT": str(folder), "ZN_CRASH_RECORD": str(events),
                    "ZN_CRASH_ACKS": str(folder / "acks"), "ZN_CRASH_SYNC": str(SYNC_MICROSECONDS), "ZN_CRASH_PLANT": plant}
-    code, output = spawn(workload.command(folder, seed), environment)
+    code, output = workload.execute(folder, seed, env=environment)
     if code != 0:
         raise Broken(f"{workload.name} does not run undisturbed: {code}: {output[-300:]}")
     recording.read(events)

@@ -4,14 +4,13 @@ failing, once or from then on. strace does both; short writes, which it could on
 A point is CALL:N: the Nth such call of a thread. So many threads do the same in another order each time, and still every
 call of every thread is some point.
 """
-import os
 import re
 import signal
 import subprocess
 import time
 from collections import defaultdict
 
-from workloads import BIN, SECONDS, Broken
+from workloads import BIN, Broken
 
 CALLS = "write,pwrite64,writev,pwritev,pwritev2,fdatasync,fsync,sync_file_range,msync,ftruncate,fallocate,rename,renameat,renameat2," \
         "link,linkat,unlink,unlinkat,mkdir,mkdirat,copy_file_range,open,openat,creat"
@@ -21,29 +20,15 @@ SHIM = BIN / "libzn-crash-shim.so"
 INTERRUPTIONS = 20
 
 
-def spawn(command, env=None):
-    """Exit code, negative: the signal; None: it had to be ended."""
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               start_new_session=True, env={**os.environ, **(env or {})})
-    try:
-        output, _ = process.communicate(timeout=SECONDS)
-        code = process.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        code = None
-    return code, output.decode(errors="replace")
-
-
-def strace(command, *options, output="/dev/null"):
-    return ["strace", "-f", "-qq", "-o", output, *options, *command]
+def strace(*options, output="/dev/null"):
+    return ["strace", "-f", "-qq", "-o", output, *options]
 
 
 def points(workload, root, folder, seed):
     """All (call, number) of an undisturbed run that touch the case's folder."""
     workload.fresh(root, folder, seed)
     trace = folder.with_suffix(".trace")
-    code, output = spawn(strace(workload.command(folder, seed), "-y", "-e", f"trace={CALLS}", "-s", "0", output=str(trace)))
+    code, output = workload.execute(folder, seed, strace("-y", "-e", f"trace={CALLS}", "-s", "0", output=str(trace)))
     if code != 0:
         raise Broken(f"{workload.name} does not run undisturbed: {code}: {output[-300:]}")
     counts, found = defaultdict(int), set()
@@ -75,15 +60,15 @@ def fail_points(workload, root, folder, seed):
 
 def kill(workload, folder, seed, point):
     """Runs the command and kills it at the point. Its code when it ended before, else None."""
-    command = workload.command(folder, seed)
     if point.startswith("time:"):
+        command = workload.command(folder, seed)
         process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(float(point[5:]))
         process.kill()
         code = process.wait()
     else:
         call, n = point.split(":")
-        code, _ = spawn(strace(command, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}"))
+        code, _ = workload.execute(folder, seed, strace("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}"))
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return None
     if code not in workload.codes:
@@ -93,14 +78,13 @@ def kill(workload, folder, seed, point):
 
 def fail(workload, folder, seed, point):
     """Runs the command with a call that fails; it must end by itself, and not by a bug."""
-    command = workload.command(folder, seed)
     call, n, *error = point.split(":")
     if call == "short":
-        code, output = spawn(command, {"LD_PRELOAD": str(SHIM), "ZN_CRASH_ROOT": str(folder), "ZN_CRASH_SHORT": point[6:],
-                                       "ZN_CRASH_ACKS": str(folder / "acks")})
+        code, output = workload.execute(folder, seed, env={
+            "LD_PRELOAD": str(SHIM), "ZN_CRASH_ROOT": str(folder), "ZN_CRASH_SHORT": point[6:], "ZN_CRASH_ACKS": str(folder / "acks")})
     else:
         when = n if error[0] != "EINTR" or not n.endswith("+") else f"{n[:-1]}..{int(n[:-1]) + INTERRUPTIONS}"
-        code, output = spawn(strace(command, "-e", f"trace={call}", "-e", f"inject={call}:error={error[0]}:when={when}"))
+        code, output = workload.execute(folder, seed, strace("-e", f"trace={call}", "-e", f"inject={call}:error={error[0]}:when={when}"))
     if code is None:
         raise Broken(f"it did not end: {output.strip()[-300:]}")
     # 127: the loader itself met the failing call.

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def run(command, **options):
         return 124, (end.stdout or b"").decode(errors="replace") + "\ndid not end"
 
 
+def spawn(command, env=None):
+    """Exit code, negative: the signal; None: it had to be ended; and output."""
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               start_new_session=True, env={**os.environ, **(env or {})})
+    try:
+        output, _ = process.communicate(timeout=SECONDS)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        code = None
+    return code, output.decode(errors="replace")
+
+
 def must(command, what, codes=(0,)):
     code, output = run(command)
     if code not in codes:
@@ -51,6 +66,7 @@ class Workload:
     name = ""
     # Programs that may be killed and refused without harm end with these exit codes; any other is a bug of theirs.
     codes = (0,)
+    kinds = ("kill", "fail", "image", "cut")  # of crash that it can have
 
     def prepare(self, folder, seed):
         """Makes the folder as it is before: once for a seed, and copied for each case."""
@@ -58,12 +74,13 @@ class Workload:
     def command(self, folder, seed):
         raise NotImplementedError
 
+    def execute(self, folder, seed, prefix=(), env=None):
+        """Runs it to its end, behind `prefix` (a tracer): exit code, None if it had to be ended, and output."""
+        return spawn([*prefix, *self.command(folder, seed)], env)
+
     def judge(self, folder, seed, code, power=False):
         """Raises Broken. `code`: of the program if it ended by itself; None if it did not. `power`: the power was cut."""
         raise NotImplementedError
-
-    def reference(self, seed):
-        """What an undisturbed run leaves."""
 
     @functools.lru_cache(maxsize=64)
     def base(self, root, seed):
@@ -284,6 +301,7 @@ class Prune(Backup):
 @functools.lru_cache(maxsize=1)
 def every():
     """Name -> workload."""
-    found = [*planned(), Import("import", "new", True), Import("import-more", "kept", True), Import("import-first", "new", False),
+    from serving import Serving  # which is one of these, made of what is here
+    found = [Serving(), *planned(), Import("import", "new", True), Import("import-more", "kept", True), Import("import-first", "new", False),
              BackupCreate(), BackupIncrement(), Restore(), Prune()]
     return {workload.name: workload for workload in found}
