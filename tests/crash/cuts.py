@@ -18,8 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from syscalls import SHIM
-from workloads import SECONDS, Broken, must
+from workloads import SECONDS, SHIM, Broken, another_boot, must
 
 SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 NO_LOG_FLUSH = struct.pack("I", 2)
@@ -154,8 +153,5 @@ def run_case(workload, root, folder, seed, point, plant=""):
     shutil.copytree(there, folder, symlinks=True)
     (folder / "acks").unlink(missing_ok=True)
     (folder / "acks").write_bytes(known)
-    # Another boot: the files of the cache are of one that is over.
-    for store in folder.glob("*/cache"):
-        for cache in store.iterdir():
-            cache.rename(store / "another-boot")
-    workload.judge(folder, seed, code, power=True)
+    with another_boot(root):
+        workload.judge(folder, seed, code, power=True)

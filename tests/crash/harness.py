@@ -93,13 +93,14 @@ def choose(pool, root, kind, count, first_seed, names):
 class Run:
     """Cases of several kinds, on some processes, with a log from which an interrupted run goes on."""
 
-    def __init__(self, jobs=None, log=None, keep=None):
+    def __init__(self, jobs=None, log=None, keep=None, seconds=None):
         self.root = keep or tempfile.mkdtemp(prefix="zn-crash-", dir=place())
         Path(self.root).mkdir(exist_ok=True)
         self.jobs = jobs or os.cpu_count()
         self.log = Path(log) if log else None
         self.counts, self.findings = collections.Counter(), []
         self.begin = time.monotonic()
+        self.end = self.begin + seconds if seconds else None
 
     def __enter__(self):
         self.pool = concurrent.futures.ProcessPoolExecutor(self.jobs)
@@ -110,8 +111,8 @@ class Run:
         if not self.findings:
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def cases(self, kind, count, seed=1, names=None, report=None, stop_at=None):
-        """Runs `count` cases of the kind. `stop_at`: so many findings are enough."""
+    def cases(self, kind, count, seed=1, names=None, report=None):
+        """Runs `count` cases of the kind, those of the log aside."""
         done = set()
         if self.log and self.log.exists():
             done = {line.split("\t")[0] for line in self.log.read_text().splitlines()}
@@ -130,5 +131,5 @@ class Run:
                         log.write(f"{case}\t{'found' if found else 'sound'}\t{seconds:.2f}\n")
             if report:
                 report(f"{kind}: {self.counts[kind]} of {count}, {len(self.findings)} findings, {time.monotonic() - self.begin:.0f} s")
-            if stop_at and len(self.findings) >= stop_at:
+            if self.end and time.monotonic() > self.end:
                 return

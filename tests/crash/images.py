@@ -10,8 +10,7 @@ import random
 from pathlib import Path
 
 from recording import ACKNOWLEDGE, Disk, Recording, remove
-from syscalls import SHIM
-from workloads import Broken
+from workloads import SHIM, Broken, another_boot
 
 IMAGES = 40  # of one recording
 SYNC_MICROSECONDS = 200
@@ -57,6 +56,7 @@ def run_case(workload, root, folder, seed, point, plant=""):
     recording = record(workload, str(root), seed, plant)
     code, words = make(recording, folder, random.Random(f"{workload.name}/{seed}/{point}"))
     try:
-        workload.judge(folder, seed, code, power=True)
+        with another_boot(root):
+            workload.judge(folder, seed, code, power=True)
     except Broken as found:
         raise Broken(f"{words}: {found}") from None

@@ -155,8 +155,7 @@ class Disk:
         path.mkdir()
         for name, child in directories[node].items():
             if child in directories:
-                # Another boot: what is in the cache is of one that is over.
-                self.lay_out(path / ("another-boot" if path.name == "cache" else name), child, directories, content)
+                self.lay_out(path / name, child, directories, content)
             else:
                 (path / name).write_bytes(content(self.files[child]))
 

@@ -27,6 +27,7 @@ def main():
     parser.add_argument("--log", help="file with the cases that are done; they are not done again")
     parser.add_argument("--keep", help="folder for the cases, instead of one that is removed when nothing is found")
     parser.add_argument("--only", help="KIND/WORKLOAD/SEED/POINT: one case")
+    parser.add_argument("--seconds", type=float, help="stop then; the next run with the same log goes on")
     arguments = parser.parse_args()
     if arguments.only:
         with harness.Run(1, keep=arguments.keep) as run:
@@ -35,7 +36,7 @@ def main():
             run.findings = [found] if found else []
             sys.exit(bool(found))
     begin = time.monotonic()
-    with harness.Run(arguments.jobs, arguments.log, arguments.keep) as run:
+    with harness.Run(arguments.jobs, arguments.log, arguments.keep, arguments.seconds) as run:
         for name, kind in KINDS.items():
             if count := getattr(arguments, name):
                 run.cases(kind, count, arguments.seed, arguments.workload, report=lambda text: print(text, flush=True))

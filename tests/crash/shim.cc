@@ -6,6 +6,7 @@
 //   ZN_CRASH_ACKS   file whose writes are recorded as acknowledgements
 //   ZN_CRASH_SYNC   microseconds that a sync takes, so that groups of commits form as on a disk
 //   ZN_CRASH_SHORT  N: the Nth write transfers half of its bytes; N+: also all after it; N:ENOSPC: the next one fails
+//   ZN_CRASH_BOOT   file that stands in for the kernel's boot_id, as if the machine had been started again
 //   ZN_CRASH_PLANT  no-file-sync, no-dir-sync: these syncs do nothing;
 //                   index-before-data: packs are synced only after the log that refers to them
 //
@@ -331,6 +332,13 @@ int open64(const char* path, int flags, ...) {
   va_end(arguments);
   return Opened(AT_FDCWD, path, flags, mode);
 }
+FILE* fopen(const char* path, const char* mode) {
+  const char* const boot = strcmp(path, "/proc/sys/kernel/random/boot_id") == 0 ? getenv("ZN_CRASH_BOOT") : nullptr;
+  FILE* const file = REAL(fopen)(boot ? boot : path, mode);
+  if (file) It().Adopt(fileno(file));
+  return file;
+}
+FILE* fopen64(const char* path, const char* mode) { return fopen(path, mode); }
 int creat(const char* path, mode_t mode) { return Opened(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 
 int close(int fd) {

@@ -10,12 +10,11 @@ import subprocess
 import time
 from collections import defaultdict
 
-from workloads import BIN, Broken
+from workloads import SHIM, Broken
 
 CALLS = "write,pwrite64,writev,pwritev,pwritev2,fdatasync,fsync,sync_file_range,msync,ftruncate,fallocate,rename,renameat,renameat2," \
         "link,linkat,unlink,unlinkat,mkdir,mkdirat,copy_file_range,open,openat,creat"
 ERRORS = ("EIO", "ENOSPC", "EINTR", "EMFILE", "EROFS")
-SHIM = BIN / "libzn-crash-shim.so"
 # No system interrupts one call for ever, and the engine rightly tries again for ever.
 INTERRUPTIONS = 20
 

@@ -2,10 +2,9 @@
 //
 //   zn-crash-driver run WORKLOAD STORE SEED FROM TO ACKS [early-ack]
 //     does steps FROM to TO - 1 of each lane, and appends "LANE STEP" to ACKS once the engine has acknowledged it
-//   zn-crash-driver judge WORKLOAD STORE SEED FROM TO ACKS [reader-may-lag]
+//   zn-crash-driver judge WORKLOAD STORE SEED FROM TO ACKS
 //     opens the store and compares it with the plan: everything acknowledged is there, the one step of each lane that may
-//     have been under way is there wholly or not at all; then goes on writing. After a power cut `head` may be old, and
-//     who only reads, before the next writer has recovered the log, may see an earlier state.
+//     have been under way is there wholly or not at all; then goes on writing.
 //   zn-crash-driver dump STORE
 //     opens the store for writing and prints rooms with the hash of every frame, as JSON
 //   zn-crash-driver list
@@ -137,13 +136,12 @@ class Runner {
 
 class Judge {
  public:
-  Judge(Task task, bool reader_may_lag) : task_(std::move(task)), may_lag_(reader_may_lag), acks_(ReadAcks(task_)) {}
+  explicit Judge(Task task) : task_(std::move(task)), acks_(ReadAcks(task_)) {}
 
   int Run() {
     const bool there = PathExists(task_.store + "/superblock");
     if (acks_[-1] > 0 && !there) return Found("the store is gone");
     if (there && !Look("a reader", true)) return 1;
-    may_lag_ = false;
     if (!Look("a writer", false)) return 1;
     // What was found is what stays, beside what came since.
     exactly_ = true;
@@ -176,10 +174,8 @@ class Judge {
     int& step = acks_[index];
     for (int i = 0; i < step; ++i) lane.Apply(lane.Next());
     const std::string before = Difference(store, lane.prefix(), lane.state());
-    if (before.empty() || exactly_ || (step >= task_.to && !may_lag_))
+    if (before.empty() || exactly_ || step >= task_.to)
       return before.empty() ? "" : "after " + std::to_string(step) + " steps: " + before;
-    if (may_lag_ && IsEarlier(store, index)) return "";
-    if (step >= task_.to) return "after all steps: " + before;
     const Step next = lane.Next();
     lane.Apply(next);
     const std::string after = Difference(store, lane.prefix(), lane.state());
@@ -190,15 +186,6 @@ class Judge {
     }
     return "neither as it was after " + std::to_string(step) + " steps (" + before + ") nor with the next one, " +
            std::string(StepName(next.kind)) + " (" + after + ")";
-  }
-
-  bool IsEarlier(Store& store, int index) const {
-    Lane lane(*task_.workload, task_.seed, index);
-    for (int i = 0; i < acks_.at(index); ++i) {
-      if (i >= task_.from && Difference(store, lane.prefix(), lane.state()).empty()) return true;
-      lane.Apply(lane.Next());
-    }
-    return false;
   }
 
   static Result<> GoOn(Store& store) {
@@ -217,7 +204,6 @@ class Judge {
   }
 
   const Task task_;
-  bool may_lag_;
   std::map<int, int> acks_;
   bool exactly_ = false;
 };
@@ -273,7 +259,7 @@ int Main(int argc, char** argv) {
   task.to = std::atoi(argv[6]);
   task.acks = argv[7];
   if (command == "run") return Runner(task, argc > 8 && std::string(argv[8]) == "early-ack").Run();
-  return Judge(task, argc > 8 && std::string(argv[8]) == "reader-may-lag").Run();
+  return Judge(task).Run();
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ HeadWords EncodeHead(const Head& head, uint32_t salt) {
   writer.Put(head.checkpoint.file);
   writer.Put(head.checkpoint.offset);
   writer.Put(head.sequence);
+  writer.Put(head.boot);
   writer.PadTo(sizeof(HeadWords));
   HeadWords words;
   std::memcpy(words.data(), writer.bytes().data(), sizeof words);
@@ -50,6 +51,7 @@ std::optional<Head> DecodeHead(const HeadWords& words, uint32_t salt) {
   head.checkpoint.file = reader.Get<uint32_t>();
   head.checkpoint.offset = reader.Get<uint64_t>();
   head.sequence = reader.Get<uint64_t>();
+  head.boot = reader.Get<uint64_t>();
   if (magic != kMagic || version != kVersion || words[7] >> 32 != CrcOf(words, salt) ||
       head.checkpoint >= head.durable || head.checkpoint.offset % kGroupAlignment != 0 ||
       head.durable.offset % kGroupAlignment != 0) {

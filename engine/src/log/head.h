@@ -11,7 +11,7 @@
 //   28      4     group of the newest checkpoint, file
 //   32      8     group of the newest checkpoint, offset
 //   40      8     sequence of the newest durable group
-//   48      8     zero
+//   48      8     the machine's boot during which it was written; 0: not known
 //   56      4     zero
 //   60      4     crc32c of bytes 0..7 and 16..59, seeded with the store's salt
 #pragma once
@@ -34,6 +34,7 @@ struct Head {
   LogPosition durable;     // the end of the newest durable group
   uint64_t sequence = 0;   // its sequence
   LogPosition checkpoint;  // the start of the newest durable group with a checkpoint
+  uint64_t boot = 0;       // LogOptions::boot of who wrote it
   friend bool operator==(const Head&, const Head&) = default;
 };
 

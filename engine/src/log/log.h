@@ -102,6 +102,7 @@ struct LogOptions {
   std::string quarantine;      // STORE/quarantine
   uint32_t salt = 0;
   bool read_only = false;
+  uint64_t boot = 0;           // names the machine's current boot; 0: not known
   int64_t max_file_bytes = 64 << 20;  // a group that passes it is the last one of its file
 };
 using LocalLogOptions = LogOptions;

@@ -35,6 +35,7 @@ Result<> LogImpl::Recover() {
   ZN_ASSIGN_OR_RETURN(Recovered found, RecoverLog(*files_, maps_, options_, hint));
   ZN_RETURN_IF_ERROR(maps_.Extend(found.head.durable));
   head_ = found.head;
+  head_.boot = options_.boot;
   next_ = head_.durable;
   next_sequence_ = head_.sequence + 1;
   durable_sequence_.store(head_.sequence, std::memory_order_release);
@@ -318,10 +319,22 @@ Result<std::optional<Head>> LogImpl::ReplayTarget() {
       head_page_ = std::move(*page);
     }
   }
-  if (head_page_ != nullptr) {
-    if (auto head = head_page_->Load()) return head;
+  std::optional<Head> hint;
+  if (head_page_ != nullptr) hint = head_page_->Load();
+  if (hint) {
+    if (OfThisBoot(*hint)) return hint;
+    // Nobody has written since the machine started: what the power cut left of head may be behind,
+    // and every group that can be read is on the disk.
+    if (replayed_.file != 0) return std::optional<Head>();
   }
-  ZN_ASSIGN_OR_RETURN(Recovered found, RecoverLog(*files_, maps_, options_, std::nullopt));
+  Result<Recovered> recovered = RecoverLog(*files_, maps_, options_, hint);
+  if (!recovered) {
+    // What a writer that has just begun adds meanwhile can look like damage.
+    if (hint) hint = head_page_->Load();
+    if (hint && OfThisBoot(*hint)) return hint;
+    return std::move(recovered).error();
+  }
+  const Recovered& found = *recovered;
   if (found.head.durable.file == 0) return std::optional<Head>();
   return std::optional<Head>(found.head);
 }

@@ -57,6 +57,9 @@ class LogImpl : public Log {
   LogImpl(std::shared_ptr<FileSystem> files, const LogOptions& options);
   Result<> Recover();
   Result<std::optional<Head>> ReplayTarget();
+  bool OfThisBoot(const Head& head) const {
+    return head.boot == 0 || options_.boot == 0 || head.boot == options_.boot;
+  }
 
   // REQUIRES: mutex_ held, for all of these.
   Error Failure() const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <set>
@@ -34,6 +35,15 @@ std::string BootId() {
   std::string id;
   in >> id;
   return id.empty() ? "unknown" : id;
+}
+
+/// The same as a number; 0 when it is not known.
+uint64_t BootNumber() {
+  const std::string id = BootId();
+  if (id == "unknown") return 0;
+  uint64_t number;
+  std::memcpy(&number, HashSha256(std::as_bytes(std::span(id))).bytes.data(), sizeof number);
+  return number;
 }
 
 class StoreImpl final : public Store {
@@ -192,6 +202,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams 
   log_options.quarantine = core.directory + "/quarantine";
   log_options.salt = core.superblock.record_salt;
   log_options.read_only = options.read_only;
+  log_options.boot = BootNumber();
   log_options.max_file_bytes = seams.log_file_bytes;
   ZN_ASSIGN_OR_RETURN(core.log, OpenLog(disk, log_options));
 

@@ -180,6 +180,7 @@ TEST(Head, DecodesWhatWasEncodedAndNothingElse) {
   head.durable = {3, uint64_t{1} << 33};
   head.sequence = 99;
   head.checkpoint = {3, 8192};
+  head.boot = 0x0123456789abcdef;
   HeadWords words = EncodeHead(head, 7);
   ASSERT_EQ(DecodeHead(words, 7), head);
   EXPECT_FALSE(DecodeHead(words, 8));

@@ -501,6 +501,39 @@ TEST(LogRecovery, ReaderWithoutHeadScans) {
   EXPECT_EQ(ReplayAll(reader.log()).size(), 2u);
 }
 
+// After a power cut head is of another boot, and may be older than what was acknowledged: who only reads, before any
+// writer has been there, sees all of it.
+TEST(LogRecovery, ReaderAfterAPowerCutSeesWhatHeadDoesNotKnow) {
+  auto disk = std::make_shared<MemoryFileSystem>();
+  LogOptions writing = Options(1 << 20);
+  writing.boot = 1;
+  std::vector<std::byte> behind;
+  {
+    Ledger writer;
+    ASSERT_TRUE(writer.Open(disk, writing));
+    ASSERT_TRUE(writer.Commit(1));
+    behind = *disk->Contents("head");
+    ASSERT_TRUE(writer.Commit(2));
+    ASSERT_TRUE(writer.Commit(3));
+  }
+  auto after = disk->AfterCrash(Crash::kLost, 1);
+  ASSERT_TRUE(after->Damage("head", 0, behind));
+  LogOptions reading = writing;
+  reading.read_only = true;
+  reading.boot = 2;
+  Ledger reader;
+  ASSERT_TRUE(reader.Open(after, reading));
+  EXPECT_EQ(reader.state(), (std::vector<uint64_t>{1, 2, 3}));
+  EXPECT_TRUE(ReplayAll(reader.log()).empty());
+  // And follows the next writer.
+  LogOptions next = writing;
+  next.boot = 2;
+  Ledger writer;
+  ASSERT_TRUE(writer.Open(after, next));
+  ASSERT_TRUE(writer.Commit(4));
+  EXPECT_FALSE(ReplayAll(reader.log()).empty());
+}
+
 // Readers follow over a dead tail into the next file.
 TEST(LogRecovery, ReaderPassesADeadTail) {
   auto disk = std::make_shared<MemoryFileSystem>();
