@@ -67,6 +67,9 @@ int main(int argc, char** argv) {
       ->transform(CLI::AsSizeValue(true));
   app.add_option("--threads", options.threads, "Threads that hash and decode; default: one a core")
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--resume", options.resume_file,
+                 "A file that remembers which packs were found whole: an interrupted check goes on\n"
+                 "where it was, a later one looks at what has changed since");
   app.add_flag("--json", json,
                "A JSON line for each finding and one with the summary, on standard output");
   app.add_flag("--repair", mend,

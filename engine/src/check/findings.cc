@@ -105,6 +105,12 @@ bool Findings::any_record() const {
   return !records_.empty();
 }
 
+bool Findings::AnyIn(uint32_t file) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = records_.lower_bound({file, 0});
+  return at != records_.end() && at->first.first == file;
+}
+
 void Findings::SetNeeded(const std::function<bool(Place)>& reached) {
   const std::lock_guard lock(mutex_);
   for (auto& [place, found] : records_) {

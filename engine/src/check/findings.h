@@ -46,6 +46,8 @@ class Findings {
   bool AddAffected(Place place, const Affected& affected);
   bool IsDamaged(Place place) const;
   bool any_record() const;
+  /// Of a file, by its number as in references.
+  bool AnyIn(uint32_t file) const;
 
   /// `reached` tells whether anything refers to a place: damage of what nobody refers to is a note.
   void SetNeeded(const std::function<bool(Place)>& reached);

@@ -180,7 +180,15 @@ Result<> Scan::OnePack(FileImage& file) {
                        {}});
   run_.summary.records += static_cast<int64_t>(records.size());
   CheckIndex(file, records);
-  if (run_.options.level >= CheckLevel::kFull) Hash(file, records);
+  if (run_.options.level >= CheckLevel::kFull) {
+    if (state_.IsDone(file.number, file.file)) {
+      done_ += static_cast<int64_t>(file.size);
+      return {};
+    }
+    Hash(file, records);
+    if (!run_.cancelled() && !run_.findings.AnyIn(file.number))
+      ZN_RETURN_IF_ERROR(state_.SetDone(file.number, file.file));
+  }
   return run_.cancelled() ? Result<>(ErrorCode::kCancelled, "stopped") : Result<>();
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/rate_limit.h"
 #include "base/thread_pool.h"
+#include "check/check_state.h"
 #include "check/findings.h"
 #include "check/store_image.h"
 #include "log/group.h"
@@ -48,7 +49,11 @@ using Rooms = std::map<uint64_t, RefRecord>;
 
 class Scan {
  public:
-  explicit Scan(CheckRun& run) : run_(run), rate_(run.options.bytes_per_second) {}
+  explicit Scan(CheckRun& run)
+      : run_(run),
+        rate_(run.options.bytes_per_second),
+        state_(run.options.resume_file, FormatUuid(run.image.superblock().uuid),
+               run.options.sample_part, run.options.sample_of) {}
 
   /// Groups and records of all log files, and what they say of the rooms.
   Result<Rooms> Logs();
@@ -72,6 +77,7 @@ class Scan {
 
   CheckRun& run_;
   RateLimit rate_;
+  CheckState state_;
   std::optional<uint64_t> durable_sequence_;  // of the log; nullopt when it cannot be opened
   uint64_t last_sequence_ = 0;
   int64_t done_ = 0, total_ = 0;

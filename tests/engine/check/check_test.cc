@@ -294,6 +294,31 @@ TEST_F(CheckTest, LeftoversAreNotes) {
   EXPECT_EQ(checked.summary.notes, 2) << Describe(checked.findings);
 }
 
+TEST_F(CheckTest, ResumedItHashesOnlyWhatChangedSince) {
+  CheckOptions options;
+  options.threads = 1;
+  options.resume_file = dir_.path() + "/state";
+  const auto check = [&] {
+    auto summary = CheckStore(path_, options, [](const Finding&) {});
+    EXPECT_TRUE(summary);
+    return summary ? *summary : CheckSummary();
+  };
+  const CheckSummary first = check();
+  const CheckSummary second = check();
+  EXPECT_TRUE(second.clean());
+  EXPECT_LT(second.bytes, first.bytes - static_cast<int64_t>(fs::file_size(Pack())) / 2);
+  FlipByte(Pack(), Records().front().offset + 5);
+  EXPECT_EQ(check().findings, 1);
+  EXPECT_EQ(check().findings, 1);  // what is damaged is never taken for done
+  FlipByte(Pack(), Records().front().offset + 5);
+  EXPECT_EQ(check().bytes, first.bytes);
+  // The file of another sample, or of another store, says nothing.
+  options.sample_of = 2;
+  EXPECT_LT(check().bytes, first.bytes + 1);
+  options.sample_of = 1;
+  EXPECT_EQ(check().bytes, first.bytes);
+}
+
 TEST_F(CheckTest, AStoreInUseIsLeftAlone) {
   auto store = Store::Open(path_, {});
   ASSERT_TRUE(store);

@@ -72,6 +72,8 @@ struct CheckOptions {
   int64_t bytes_per_second = 0;  // 0: as fast as it goes
   uint32_t sample_part = 1,
            sample_of = 1;  // full and deep look at the records whose name falls into part 1..of
+  /// A file that says which packs were found whole; those that have not changed since are not hashed again. "": none.
+  std::string resume_file;
   const std::atomic<bool>* cancel = nullptr;
 };
 
