@@ -347,7 +347,10 @@ Result<> Repairer::MendHead() {
   head.checkpoint = {logs.back().number, 0};
   for (const GroupAt& group : structure.groups)
     if (group.header.flags & kHasCheckpoint) head.checkpoint = group.header.position;
-  if (LoadHead() == head) return {};
+  if (auto known = LoadHead()) {
+    known->boot = 0;  // whichever it was; without one, readers walk the log themselves
+    if (*known == head) return {};
+  }
   Tell(RepairAction::kRebuilt, "head", "from the log");
   if (options_.dry_run) return {};
   ZN_ASSIGN_OR_RETURN(const auto page, HeadPage::Open(*LocalFileSystem(), directory_ + "/head",

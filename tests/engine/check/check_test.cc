@@ -303,14 +303,15 @@ TEST_F(CheckTest, ResumedItHashesOnlyWhatChangedSince) {
     EXPECT_TRUE(summary);
     return summary ? *summary : CheckSummary();
   };
+  const uint64_t payload = Records().front().offset;
   const CheckSummary first = check();
   const CheckSummary second = check();
   EXPECT_TRUE(second.clean());
   EXPECT_LT(second.bytes, first.bytes - static_cast<int64_t>(fs::file_size(Pack())) / 2);
-  FlipByte(Pack(), Records().front().offset + 5);
+  FlipByte(Pack(), payload + 5);
   EXPECT_EQ(check().findings, 1);
   EXPECT_EQ(check().findings, 1);  // what is damaged is never taken for done
-  FlipByte(Pack(), Records().front().offset + 5);
+  FlipByte(Pack(), payload + 5);
   EXPECT_EQ(check().bytes, first.bytes);
   // The file of another sample, or of another store, says nothing.
   options.sample_of = 2;
