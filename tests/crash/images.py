@@ -30,9 +30,10 @@ def record(workload, root, seed, plant=""):
     environment = {"LD_PRELOAD": str(SHIM), "ZN_CRASH_ROOT": str(folder), "ZN_CRASH_RECORD": str(events),
                    "ZN_CRASH_ACKS": str(folder / "acks"), "ZN_CRASH_SYNC": str(SYNC_MICROSECONDS), "ZN_CRASH_PLANT": plant}
     code, output = workload.execute(folder, seed, env=environment)
-    if code != 0:
+    if code != workload.done:
         raise Broken(f"{workload.name} does not run undisturbed: {code}: {output[-300:]}")
     recording.read(events)
+    recording.code = code
     events.unlink()
     remove(folder)
     return recording
@@ -49,7 +50,7 @@ def make(recording, folder, rng):
     remove(folder)
     style = disk.image(folder, rng)
     (folder / "acks").write_text("".join(disk.acks))
-    return 0 if end == len(recording.events) else None, f"after event {end} of {len(recording.events)}, kept: {style}"
+    return recording.code if end == len(recording.events) else None, f"after event {end} of {len(recording.events)}, kept: {style}"
 
 
 def run_case(workload, root, folder, seed, point, plant=""):

@@ -81,6 +81,7 @@ class Workload:
     name = ""
     # Programs that may be killed and refused without harm end with these exit codes; any other is a bug of theirs.
     codes = (0,)
+    done = 0  # the one that says that all is done
     kinds = ("kill", "fail", "image", "cut")  # of crash that it can have
 
     def prepare(self, folder, seed):
@@ -312,10 +313,41 @@ class Prune(Backup):
             raise Broken("the snapshot that is kept does not restore to what the store has, after pruning once more")
 
 
+class Repair(Backup):
+    """zn-fsck --repair of a store with a damaged chunk and without an index, which a backup has: whatever happens to it, the
+    next one heals all of it."""
+    name = "repair"
+    codes = (0, 1, 4, 8)
+    done = 1
+
+    def prepare(self, folder, seed):
+        super().prepare(folder, seed)
+        must(self.backup(folder, "create", folder / "store", "--init"), "the base")
+        (folder / "sound.json").write_text(json.dumps(dump(folder / "store")))
+        packs = sorted((folder / "store/packs").glob("*.pack"))
+        data = bytearray(packs[0].read_bytes())
+        at = len(data) * (3 + seed % 5) // 10
+        data[at] ^= 0x10
+        packs[0].write_bytes(data)
+        packs[-1].with_suffix(".idx").unlink()
+        must([BIN / "zn-fsck", "--level", "deep", folder / "store"], "the damage", codes=(4,))
+
+    def command(self, folder, seed):
+        return [BIN / "zn-fsck", folder / "store", "--repair", "--from-backup", folder / "repo", "--threads", 2]
+
+    def judge(self, folder, seed, code, power=False):
+        # A second run finds nothing to do; but head is never synced, and after a power cut there may be none.
+        must(self.command(folder, seed), "the repair, once more", codes=(0,) if code in (0, 1) and not power else (0, 1))
+        fsck(folder / "store")
+        if dump(folder / "store") != json.loads((folder / "sound.json").read_text()):
+            raise Broken("what was repaired is not what the store had")
+        self.verify(folder)
+
+
 @functools.lru_cache(maxsize=1)
 def every():
     """Name -> workload."""
     from serving import Serving  # which is one of these, made of what is here
     found = [Serving(), *planned(), Import("import", "new", True), Import("import-more", "kept", True), Import("import-first", "new", False),
-             BackupCreate(), BackupIncrement(), Restore(), Prune()]
+             BackupCreate(), BackupIncrement(), Restore(), Prune(), Repair()]
     return {workload.name: workload for workload in found}
