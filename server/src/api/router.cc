@@ -234,6 +234,13 @@ std::optional<Reply> ApiHandler::Refuse(const OwnedRequest& owned) {
   return Reply::Of(answer.error(), owned.request.path);
 }
 
+bool ApiHandler::IsQuick(const Request& request) {
+  constexpr int64_t kSmallBody = 16 << 10;
+  return request.path.starts_with(kRooms) && request.path.find("/locks/") != request.path.npos &&
+         !request.chunked && request.content_length < kSmallBody &&
+         request.query.find("force") == request.query.npos && request.query.find('%') == request.query.npos;
+}
+
 Answer<Reply> ApiHandler::Dispatch(const OwnedRequest& owned, const Identity* sender, bool only_admit) {
   const Request& request = owned.request;
   if (!sender)

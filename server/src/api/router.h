@@ -67,6 +67,8 @@ class ApiHandler final : public Handler {
   /// Frames and uploads may be long; other bodies are small.
   uint64_t BodyLimit(const Request& request) override;
   std::optional<Reply> Refuse(const OwnedRequest& request) override;
+  /// Locks, but for those taken by force, which wait for the audit log.
+  bool IsQuick(const Request& request) override;
   Reply Handle(const OwnedRequest& request) override;
   /// As Handle, for a request that somebody known stands behind; its Host and Origin were checked when it connected.
   Reply HandleAs(const OwnedRequest& request, const Identity& sender);

@@ -275,7 +275,7 @@ void Connection::Dispatch() {
   CountBody(0);
   state_ = State::kWorking;
   deadline_ms_ = 0;
-  worker_.run_on_pool([self = shared_from_this(), request = request_]() mutable {
+  auto answer = [self = shared_from_this(), request = request_]() mutable {
     auto reply = std::make_shared<Reply>();
     try {
       *reply = Finish(request->request, self->worker_.handler->Handle(*request));
@@ -287,7 +287,12 @@ void Connection::Dispatch() {
       return;
     }
     PostBack(std::move(self), [reply](Connection& c) { c.OnReply(std::move(*reply)); });
-  });
+  };
+  if (worker_.handler->IsQuick(request_->request)) {
+    answer();  // posts the reply all the same: many requests may wait in the buffer
+  } else {
+    worker_.run_on_pool(std::move(answer));
+  }
   // Replies to requests before this one leave while it is worked on.
   if (!worker_.scratch.empty()) Flush();
 }

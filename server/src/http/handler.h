@@ -89,7 +89,14 @@ class Handler {
     return std::nullopt;
   }
 
-  /// On the pool: the reply, not yet finished (see Finish).
+  /// On an I/O thread, with the whole request here: does Handle look at no more than memory, for a moment? Then it is called
+  /// on that thread, without the way to the pool and back.
+  virtual bool IsQuick(const Request& request) {
+    (void)request;
+    return false;
+  }
+
+  /// On the pool, unless IsQuick: the reply, not yet finished (see Finish).
   virtual Reply Handle(const OwnedRequest& request) = 0;
 };
 
