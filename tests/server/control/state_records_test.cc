@@ -242,5 +242,26 @@ TEST(HmacSha256, AgreesWithRfc4231) {
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
+TEST_F(Records, AWatchEndsWithItsToken) {
+  const auto access = OpenAccess();
+  const int64_t soon = now_ns_ + 1'000'000'000;
+  const auto scopes = *ParseScopes("read");
+  const std::string kept = *CreateToken(*store_, "kept", scopes, 0, now_ns_, "root");
+  const std::string gone = *CreateToken(*store_, "gone", scopes, 0, now_ns_, "root");
+  const std::string brief = *CreateToken(*store_, "brief", scopes, soon, now_ns_, "root");
+  const auto watch = [&](const std::string& token) { return Access::Watch(access.get(), token, true, *access->Identify(token, true)); };
+  Access::Watch anonymous = watch(""), stays = watch(kept), ends = watch(gone), expires = watch(brief);
+  const auto over = [&] {
+    return std::array{anonymous.Over().has_value(), stays.Over().has_value(), ends.Over().has_value(), expires.Over().has_value()};
+  };
+  EXPECT_EQ(over(), (std::array{false, false, false, false}));
+  ASSERT_TRUE(Put("k", "1", 0)) << "other records change";
+  EXPECT_EQ(over(), (std::array{false, false, false, false}));
+  ASSERT_TRUE(RevokeToken(*store_, "gone", now_ns_, "root"));
+  EXPECT_EQ(over(), (std::array{false, false, true, false}));
+  now_ns_ = soon;
+  EXPECT_EQ(over(), (std::array{false, false, true, true}));
+}
+
 }  // namespace
 }  // namespace zn::server

@@ -49,6 +49,25 @@ TEST_F(SseTest, StreamsEventsWithTheirIds) {
   EXPECT_EQ(hub_.stats().followers, 0u);
 }
 
+TEST_F(SseTest, EndsWithAReasonWhenItsCredentialsDo) {
+  std::optional<std::string> over;
+  SseRequest request;
+  request.over = [&over] { return over; };
+  auto owner = Open(std::move(request));
+  loop_.Advance(5000);
+  EXPECT_FALSE(channel_->ended);
+  over = "the token was revoked";
+  (void)Heard();
+  loop_.Advance(1000);
+  EXPECT_TRUE(channel_->ended);
+  EXPECT_EQ(Heard(), "event: dropped\ndata: {\"reason\":\"the token was revoked\"}\n\n");
+  hub_.Publish("md", "lock:update", "{}");
+  loop_.Advance(5000);
+  EXPECT_EQ(hub_.stats().followers, 0u);
+  EXPECT_EQ(hub_.stats().dropped, 0u) << "which counts those that do not read";
+  owner->OnClosed();
+}
+
 TEST_F(SseTest, AnEventWithAPositionOfItsOwnHasAnId) {
   auto owner = Open({});
   (void)Heard();
