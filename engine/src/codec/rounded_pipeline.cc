@@ -290,8 +290,8 @@ class RoundedPipeline final : public CodecPipeline {
         PutValues(header.rounding, own, row,
                   out.data() + static_cast<size_t>(r - first) * row * sizeof(T));
     }
-    return PutExceptions(header, parts, static_cast<size_t>(first) * row,
-                         static_cast<size_t>(count) * row, out);
+    return PutExceptions(header, parts, static_cast<size_t>(rows) * row,
+                         static_cast<size_t>(first) * row, static_cast<size_t>(count) * row, out);
   }
 
   static void PutValues(const Rounding& rounding, const Int* own, size_t row, std::byte* out) {
@@ -305,10 +305,16 @@ class RoundedPipeline final : public CodecPipeline {
     });
   }
 
-  /// Those within [first, first + count), of which `out` is.
-  static Result<> PutExceptions(const Header& header, const RoundedParts& parts, size_t first,
-                                size_t count, std::span<std::byte> out) {
-    const auto index = [&](size_t i) { return LoadAt<uint32_t>(parts.indices.data(), i); };
+  /// Those within [first, first + count), of which `out` is; of a chunk of `elements`. All are
+  /// looked at, whichever are wanted: so every reading of a damaged chunk says the same.
+  static Result<> PutExceptions(const Header& header, const RoundedParts& parts, size_t elements,
+                                size_t first, size_t count, std::span<std::byte> out) {
+    const auto index = [&](size_t i) -> size_t {
+      return LoadAt<uint32_t>(parts.indices.data(), i);
+    };
+    bool disorder = header.exceptions > 0 && index(header.exceptions - 1) >= elements;
+    for (size_t i = 1; i < header.exceptions; ++i) disorder |= index(i - 1) >= index(i);
+    if (disorder) return Corrupt("exceptions out of order");
     size_t low = 0, high = header.exceptions;
     while (low < high) {
       const size_t middle = low + (high - low) / 2;
@@ -317,14 +323,9 @@ class RoundedPipeline final : public CodecPipeline {
       else
         high = middle;
     }
-    for (; low < header.exceptions; ++low) {
-      const size_t at = index(low);
-      if (at >= first + count) break;
-      if (at < first || (low > 0 && at <= index(low - 1)))
-        return Corrupt("exceptions out of order");
-      std::memcpy(out.data() + (at - first) * sizeof(T), parts.values.data() + low * sizeof(T),
-                  sizeof(T));
-    }
+    for (; low < header.exceptions && index(low) < first + count; ++low)
+      std::memcpy(out.data() + (index(low) - first) * sizeof(T),
+                  parts.values.data() + low * sizeof(T), sizeof(T));
     return {};
   }
 
