@@ -127,7 +127,8 @@ class Planned(Workload):
         return [DRIVER, "run", self.name, folder / "store", seed, self.before, self.steps, folder / "acks", *self.options]
 
     def judge(self, folder, seed, code, power=False):
-        must([DRIVER, "judge", self.name, folder / "store", seed, self.before, self.steps, folder / "acks"], "judge")
+        must([DRIVER, "judge", self.name, folder / "store", seed, self.before, self.steps, folder / "acks",
+              *folder.glob("acks.later")], "judge")
         fsck(folder / "store")
 
 
