@@ -84,6 +84,17 @@ std::optional<Parsed> ParseGroup(std::span<const std::byte> bytes, const Extent&
   return parsed;
 }
 
+/// What the header at `at` says of itself, if it is whole: perhaps of another place, when a block was written to a wrong one.
+std::optional<GroupHeader> HeaderAnywhere(std::span<const std::byte> bytes, uint64_t at,
+                                          uint32_t salt) {
+  if (at + kGroupHeaderSize > bytes.size()) return std::nullopt;
+  LogPosition claimed;
+  std::memcpy(&claimed.file, bytes.data() + at + 28, sizeof claimed.file);
+  std::memcpy(&claimed.offset, bytes.data() + at + 32, sizeof claimed.offset);
+  const auto header = DecodeGroupHeader(bytes.subspan(at), claimed, salt);
+  return header ? std::optional(*header) : std::nullopt;
+}
+
 void PutGroupHeader(std::vector<std::byte>& bytes, const Surroundings& around, uint64_t begin,
                     uint64_t sequence, const Parsed& parsed, LogPosition durable_to,
                     uint32_t salt) {
@@ -170,6 +181,11 @@ bool RebuildGroups(std::vector<std::byte>& bytes, const Extent& extent, const Su
   while (at < extent.end) {
     const auto parsed = ParseGroup(changed, {at, extent.end}, salt);
     if (!parsed) return false;
+    // A header that is whole knows best.
+    if (const auto header = HeaderAnywhere(changed, at, salt))
+      if (header->position != LogPosition{around.file, at} || header->sequence != sequence + 1 ||
+          header->length != parsed->length || header->records != parsed->records)
+        return false;
     for (const auto& [begin, header] : parsed->recovered)
       EncodeRecordHeader(header, salt, changed.data() + begin);
     PutGroupHeader(changed, around, at, ++sequence, *parsed, before, salt);
@@ -225,6 +241,10 @@ bool FillGroups(std::vector<std::byte>& bytes, const Extent& extent, const Surro
                      PaddedRecordSize(record->length) > extent.end - at))
         record.reset();
     }
+    // A file begins with a checkpoint, which nothing refers to; another record there is from elsewhere.
+    if (record && at == first && extent.begin == 0 && record->type != RecordType::kCheckpoint &&
+        record->type != RecordType::kLost)
+      record.reset();
     const uint64_t end = at + (record ? PaddedRecordSize(record->length) : kRecordAlignment);
     if (record && at >= first && (!IsReplayed(record->type) || end <= trusted) && free(at, end))
       taken.emplace(at, end);

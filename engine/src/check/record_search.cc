@@ -87,6 +87,11 @@ void ForEachRecord(const StoreImage& image, const FileImage& file, Payloads payl
           at += log ? PaddedRecordSize(header->length) : PackRecordSize(header->length);
         continue;
       }
+      // What lies within a record that is marked as lost is of no one.
+      if (const uint64_t lost = payloads == Payloads::kSkip ? image.LostAt(file, at) : 0) {
+        at += lost;
+        continue;
+      }
     }
     at += kRecordAlignment;
   }

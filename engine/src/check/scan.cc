@@ -111,6 +111,10 @@ std::vector<ScannedRecord> Scan::RecordsOf(const FileImage& file) {
     const auto header = run_.image.HeaderAt(file, at);
     if (!header || header->length > UINT32_MAX || PackRecordHeadSize(header->length) > file.size - at ||
         header->length > file.size - at - PackRecordHeadSize(header->length)) {
+      if (const uint64_t lost = run_.image.LostAt(file, at)) {
+        at += lost;
+        continue;
+      }
       // Damaged, or what a crash left: references into it are found by whoever follows them.
       const auto next = NextRecord(file, at + kRecordAlignment);
       if (!next) break;

@@ -121,6 +121,15 @@ Result<RecordHeader> StoreImage::HeaderAt(const FileImage& file, uint64_t begin)
   return header;
 }
 
+uint64_t StoreImage::LostAt(const FileImage& file, uint64_t begin) const {
+  std::byte head[kRecordHeaderSize];
+  if (file.number & RecordRef::kLogBit || !file.file.ReadAt(static_cast<int64_t>(begin), head))
+    return 0;
+  const auto lost = DecodeLostHeader(head, salt());
+  if (!lost || lost->length > file.size || PackRecordSize(lost->length) > file.size - begin) return 0;
+  return PackRecordSize(lost->length);
+}
+
 bool StoreImage::IsLost(const FileImage& file, uint64_t begin, const RecordRef& ref) const {
   std::byte head[kRecordHeaderSize];
   if (!file.file.ReadAt(static_cast<int64_t>(begin), head)) return false;

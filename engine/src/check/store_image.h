@@ -74,6 +74,9 @@ class StoreImage final : public NodeSource {
   /// The header of the record that begins at `begin`, its table of checksums (in packs) checked, or why there is none.
   Result<RecordHeader> HeaderAt(const FileImage& file, uint64_t begin) const;
 
+  /// The size of the record at `begin` of a pack, padding included, if it is marked as lost; else 0.
+  uint64_t LostAt(const FileImage& file, uint64_t begin) const;
+
   /// What a reference means today: moved tables followed. nullopt when its file is gone without a
   /// trace.
   std::optional<RecordRef> Resolve(RecordRef ref) const;

@@ -113,7 +113,7 @@ inline void MakeRandomStore(const std::string& path, uint64_t seed) {
           break;
         case 5:
           if (rooms.size() < 4) {
-            ASSERT_TRUE(store->ForkRoom(name, {}, name + "f" + std::to_string(step), {}));
+            ASSERT_TRUE(store->ForkRoom(name, {}, name + "f" + std::to_string(session * 100 + step), {}));
           }
           break;
         default:

@@ -4,6 +4,9 @@
 #include "zn/engine/repair.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -284,6 +287,46 @@ TEST_F(RepairTest, WithoutABackupRoomsGoBackToTheNewestWholeCommit) {
     EXPECT_TRUE((*room)->Append(check_test::RandomBatch(1, 5, random), {"ann", "more"}));
   }
   ExpectNothingToDo();
+}
+
+// A process is killed at some moment of its repair; the next one completes it, byte for byte.
+TEST_F(RepairTest, KilledAtAnyMomentARerunCompletes) {
+  const auto backup = BackUp();
+  Files damaged = files_;
+  for (const PackEntry& record : Records()) damaged["packs/000001.pack"][record.offset + 99] ^= std::byte{1};
+  damaged["packs/000001.idx"][200] ^= std::byte{1};
+  std::vector<std::byte>& log = damaged["log/000001.log"];
+  for (size_t at = 30; at < log.size(); at += 9000) log[at] ^= std::byte{4};
+  damaged["packs/000007.idx.tmp"] = {std::byte{1}};
+  std::mt19937_64 random(17);
+  int killed = 0, completed = 0;
+  for (int run = 0; run < 16; ++run) {
+    check_test::WriteFiles(path_, damaged);
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      const pid_t child = ::fork();
+      ASSERT_GE(child, 0);
+      if (child == 0) {
+        auto repository = BackupRepository::Open(dir_.path() + "/backup", {});
+        RepairOptions options;
+        options.check.threads = 1;
+        options.dry_run = false;
+        options.backup = repository ? repository->get() : nullptr;
+        (void)RepairStore(path_, options, [](const Finding&) {}, [](const RepairAction&) {});
+        ::_exit(0);
+      }
+      ::usleep(static_cast<useconds_t>(random() % 60'000));
+      ::kill(child, SIGKILL);
+      int status = 0;
+      ASSERT_EQ(::waitpid(child, &status, 0), child);
+      ++(WIFSIGNALED(status) ? killed : completed);
+    }
+    const Repaired repaired = Repair(path_, backup.get());
+    EXPECT_TRUE(repaired.summary.all_mended()) << repaired.text;
+    ExpectAsBefore(repaired);
+    ExpectNothingToDo();
+  }
+  EXPECT_GT(killed, 8);
+  std::printf("%d killed, %d had completed\n", killed, completed);
 }
 
 TEST_F(RepairTest, LeftoversGoToQuarantine) {
