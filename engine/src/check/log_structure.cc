@@ -84,7 +84,8 @@ std::optional<Parsed> ParseGroup(std::span<const std::byte> bytes, const Extent&
   return parsed;
 }
 
-/// What the header at `at` says of itself, if it is whole: perhaps of another place, when a block was written to a wrong one.
+/// What the header at `at` says of itself, if it is whole: perhaps of another place, when a block
+/// was written to a wrong one.
 std::optional<GroupHeader> HeaderAnywhere(std::span<const std::byte> bytes, uint64_t at,
                                           uint32_t salt) {
   if (at + kGroupHeaderSize > bytes.size()) return std::nullopt;
@@ -241,7 +242,8 @@ bool FillGroups(std::vector<std::byte>& bytes, const Extent& extent, const Surro
                      PaddedRecordSize(record->length) > extent.end - at))
         record.reset();
     }
-    // A file begins with a checkpoint, which nothing refers to; another record there is from elsewhere.
+    // A file begins with a checkpoint, which nothing refers to; another record there is from
+    // elsewhere.
     if (record && at == first && extent.begin == 0 && record->type != RecordType::kCheckpoint &&
         record->type != RecordType::kLost)
       record.reset();

@@ -247,14 +247,16 @@ void Repairer::MarkRest(LogState& log, std::span<const LostAt> lost) {
       const auto there = DecodeLostHeader(std::span(log.bytes).subspan(begin), salt);
       if (there && there->name == record.name) continue;
     }
-    const LogStructure structure = log.Structure(salt);
-    const auto group =
-        std::find_if(structure.groups.begin(), structure.groups.end(),
-                     [&](const GroupAt& at) { return at.begin < begin && end <= at.end; });
-    if (group != structure.groups.end()) {
-      const Extent extent{group->begin, group->end};
-      if (FillGroups(log.bytes, extent, Around(log, extent), {&record, 1}, salt)) continue;
+    // It may lie across groups that an earlier round has made of the same gap.
+    Extent extent;
+    for (const GroupAt& group : log.Structure(salt).groups) {
+      if (group.end <= begin || group.begin >= end) continue;
+      if (extent.end == 0) extent.begin = group.begin;
+      extent.end = group.end;
     }
+    if (extent.begin < begin && end <= extent.end &&
+        FillGroups(log.bytes, extent, Around(log, extent), {&record, 1}, salt))
+      continue;
     // What the collection has taken parts of is in no group any more.
     if (log.bytes.size() < end)
       log.bytes.resize((end + kGroupAlignment - 1) / kGroupAlignment * kGroupAlignment);

@@ -293,7 +293,8 @@ TEST_F(RepairTest, WithoutABackupRoomsGoBackToTheNewestWholeCommit) {
 TEST_F(RepairTest, KilledAtAnyMomentARerunCompletes) {
   const auto backup = BackUp();
   Files damaged = files_;
-  for (const PackEntry& record : Records()) damaged["packs/000001.pack"][record.offset + 99] ^= std::byte{1};
+  for (const PackEntry& record : Records())
+    damaged["packs/000001.pack"][record.offset + record.length / 2] ^= std::byte{1};
   damaged["packs/000001.idx"][200] ^= std::byte{1};
   std::vector<std::byte>& log = damaged["log/000001.log"];
   for (size_t at = 30; at < log.size(); at += 9000) log[at] ^= std::byte{4};
@@ -311,7 +312,8 @@ TEST_F(RepairTest, KilledAtAnyMomentARerunCompletes) {
         options.check.threads = 1;
         options.dry_run = false;
         options.backup = repository ? repository->get() : nullptr;
-        (void)RepairStore(path_, options, [](const Finding&) {}, [](const RepairAction&) {});
+        (void)RepairStore(
+            path_, options, [](const Finding&) {}, [](const RepairAction&) {});
         ::_exit(0);
       }
       ::usleep(static_cast<useconds_t>(random() % 60'000));
