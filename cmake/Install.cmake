@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ZnStore)
 
-foreach(program zn-import zn-export zn-fsck zn-backup zn-server)
+foreach(program zn-import zn-export zn-fsck zn-collect zn-backup zn-server)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()

@@ -11,7 +11,7 @@ namespace {
 std::string Bytes(int64_t bytes) { return HumanBytes(static_cast<double>(bytes)); }
 
 std::string AffectedText(const Affected& affected) {
-  std::string text = "room " + affected.room;
+  std::string text = affected.room.empty() ? "the control records" : "room " + affected.room;
   if (!affected.field.empty()) text += ", field " + affected.field;
   if (affected.first >= 0)
     text += affected.first == affected.last ? ", frame id " + std::to_string(affected.first)

@@ -15,6 +15,9 @@
 namespace zn::tools {
 namespace {
 
+/// Free space of the disk that is left for ending in good order, and for undo and the collection.
+constexpr int64_t kReserve = 64 << 20;
+
 namespace fs = std::filesystem;
 
 tl::unexpected<Failure> Fail(Fault fault, Error error) {
@@ -223,6 +226,7 @@ class Importer {
     StoreOptions store_options;
     store_options.create = true;
     store_options.threads = options_.threads;
+    store_options.reserve_bytes = kReserve;
     auto store = Store::Open(options_.store, store_options);
     if (!store) return Fail(Fault::kStore, std::move(store).error());
     store_ = std::move(*store);

@@ -101,6 +101,10 @@ zn::Result<std::unique_ptr<zn::Store>> OpenStore(const zn::server::Settings& opt
   store_options.create = options.create;
   store_options.cache.max_bytes = static_cast<int64_t>(options.cache_gib * (1 << 30));
   store_options.cache.max_maps = options.cache_maps;
+  store_options.reserve_bytes = options.reserve;
+  store_options.collection.bytes_per_second = options.collect_rate;
+  store_options.collection.every = std::chrono::milliseconds(static_cast<int64_t>(options.collect_every_s * 1000));
+  ZN_ASSIGN_OR_RETURN(store_options.default_retention, zn::ParseRetention(options.keep));
   return zn::Store::Open(options.store, store_options);
 }
 
@@ -114,6 +118,7 @@ int Serve(zn::server::Settings options) {
   if (!store) {
     std::string message = options.store + ": " + store.error().message;
     if (store.error().code == zn::ErrorCode::kNotFound) message += " (zn-import makes a store)";
+    if (store.error().code == zn::ErrorCode::kReadOnly) message += "; --read-only serves it";
     if (store.error().code == zn::ErrorCode::kBusy) message += "; --read-only serves it beside that process";
     return Fail(1, message);
   }

@@ -272,6 +272,24 @@ void AddSettings(CLI::App& app, Settings& s) {
       ->check(CLI::Range(0, 3600));
   app.add_option("--cache-gib", s.cache_gib, "GiB of decoded chunks kept on disk")
       ->check(CLI::Range(0.0, 1048576.0));
+  app.add_option("--keep", s.keep,
+                 "How much of its past a room keeps that says not so itself: all, a number of commits (100), or a "
+                 "duration (36h, 30d)")
+      ->check([](const std::string& text) {
+        const auto retention = ParseRetention(text);
+        return retention ? std::string() : retention.error().message;
+      });
+  app.add_option("--collect-rate", s.collect_rate,
+                 "Bytes a second that the collection reads and copies at most, e.g. 50MB; 0: no collection")
+      ->transform(CLI::AsSizeValue(true));
+  app.add_option("--collect-every", s.collect_every_s,
+                 "Seconds between collections of a store that changes; much that is written, or a room that is deleted, "
+                 "brings one sooner")
+      ->check(CLI::Range(0.1, 1e7));
+  app.add_option("--reserve", s.reserve,
+                 "Free bytes of the disk that only undo, deletions and the collection may use, e.g. 64MB: other writes "
+                 "get 507 before")
+      ->transform(CLI::AsSizeValue(true));
   app.add_option("--cache-maps", s.cache_maps, "Decoded chunks mapped at a time")
       ->check(CLI::PositiveNumber);
   app.add_option("--events-kept", s.hub.events_per_topic,

@@ -26,6 +26,9 @@ struct Settings {
   double max_reply_mib = 1024;
   int64_t max_upload_mib = 500, import_memory_mib = 4096, body_memory_mib = 256;
   double cache_gib = 4;
+  int64_t collect_rate = 32 << 20, reserve = 64 << 20;  // bytes a second; bytes
+  double collect_every_s = 600;
+  std::string keep = "all";  // as ParseRetention takes it
   int64_t cache_maps = zn::CacheOptions().max_maps;
   std::optional<double> rate_limit, rate_burst;
   std::string tls_certificate, tls_key;  // PEM files; both or neither

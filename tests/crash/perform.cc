@@ -124,7 +124,7 @@ Result<std::unique_ptr<Store>> OpenFor(const Workload& workload, const std::stri
   options.cache.max_bytes = 512 << 10;  // so that files come and go
   internal::StoreSeams seams;
   seams.fold_policy = workload.folds;
-  seams.log_file_bytes = workload.log_file_bytes;
+  seams.sizes.log_file_bytes = workload.log_file_bytes;
   if (!read_only && workload.seal_bytes < PackStoreOptions().seal_bytes && PathExists(directory + "/superblock")) {
     ZN_ASSIGN_OR_RETURN(seams.packs, SmallPacks(workload, directory));
   }

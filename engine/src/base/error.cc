@@ -6,6 +6,8 @@ std::string_view ErrorCodeName(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
       return "invalid-argument";
+    case ErrorCode::kPruned:
+      return "pruned";
     case ErrorCode::kNotFound:
       return "not-found";
     case ErrorCode::kAlreadyExists:

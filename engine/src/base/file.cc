@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -185,6 +186,26 @@ Result<> File::Allocate(int64_t offset, int64_t size) const {
   } while (error == EINTR);
   if (error != 0) return ErrnoError(error, "allocate", path_);
   return {};
+}
+
+int64_t FreeBytes(const std::string& path) {
+  struct statvfs status;
+  if (::statvfs(path.c_str(), &status) != 0) return INT64_MAX;
+  return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
+}
+
+Result<> File::PunchHole(int64_t offset, int64_t size) const {
+  if (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size) == 0) return {};
+  if (errno == EOPNOTSUPP || errno == ENOSYS) {
+    return Error{ErrorCode::kUnsupported, path_ + ": this disk gives no space back within a file"};
+  }
+  return ErrnoError(errno, "give back space of", path_);
+}
+
+Result<int64_t> File::AllocatedBytes() const {
+  struct stat status;
+  if (::fstat(fd_, &status) != 0) return ErrnoError(errno, "stat", path_);
+  return int64_t{status.st_blocks} * 512;
 }
 
 Result<> File::TryLock(bool exclusive) const {

@@ -44,6 +44,9 @@ class File {
   Result<> Truncate(int64_t size) const;
   Result<> Allocate(int64_t offset,
                     int64_t size) const;  // posix_fallocate; kNoSpace when the disk is full
+  /// Gives back the space of [offset, offset + size); it reads as zeros then. kUnsupported where the disk cannot.
+  Result<> PunchHole(int64_t offset, int64_t size) const;
+  Result<int64_t> AllocatedBytes() const;
   /// flock, exclusive or shared, without waiting; kBusy when another holds it.
   Result<> TryLock(bool exclusive) const;
   void Close();
@@ -75,6 +78,8 @@ class Mapping {
   size_t size_;
 };
 
+/// Of the disk that holds `path`, for those who are not root; INT64_MAX when that is not known.
+int64_t FreeBytes(const std::string& path);
 Result<> MakeDirectory(const std::string& path);  // no error when it exists
 Result<> SyncDirectory(const std::string& path);
 /// As MakeDirectory, and the name is on the disk when it returns.

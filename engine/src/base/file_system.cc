@@ -54,6 +54,10 @@ class Local : public FileSystem {
   }
   Result<> Remove(const std::string& path) override { return RemoveFile(path); }
   Result<> SyncDirectory(const std::string& path) override { return zn::SyncDirectory(path); }
+  Result<> PunchHole(const std::string& path, int64_t offset, int64_t size) override {
+    ZN_ASSIGN_OR_RETURN(const File file, File::Open(path, File::kReadWrite));
+    return file.PunchHole(offset, size);
+  }
 };
 
 }  // namespace

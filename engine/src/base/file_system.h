@@ -48,6 +48,16 @@ class FileSystem {
   virtual Result<> Rename(const std::string& from, const std::string& to) = 0;
   virtual Result<> Remove(const std::string& path) = 0;
   virtual Result<> SyncDirectory(const std::string& path) = 0;
+  /// Gives back the space of [offset, offset + size), which reads as zeros then; the file keeps its size. May be undone,
+  /// wholly or in part, by a crash. kUnsupported where the disk cannot.
+  virtual Result<> PunchHole(const std::string& path, int64_t /*offset*/, int64_t /*size*/) {
+    return Error{ErrorCode::kUnsupported, path + ": this disk gives no space back within a file"};
+  }
+  /// Bytes of the disk that a file takes.
+  virtual Result<int64_t> AllocatedBytes(const std::string& path) const {
+    ZN_ASSIGN_OR_RETURN(const File file, OpenForReading(path));
+    return file.AllocatedBytes();
+  }
 };
 
 /// The local disk; base/file.h behind the interface.

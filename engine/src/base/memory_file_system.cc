@@ -207,6 +207,16 @@ Result<> MemoryFileSystem::Remove(const std::string& path) {
   return {};
 }
 
+Result<> MemoryFileSystem::PunchHole(const std::string& path, int64_t offset, int64_t size) {
+  std::lock_guard lock(mutex_);
+  ZN_RETURN_IF_ERROR(CountOperation("give back space of", path));
+  ZN_ASSIGN_OR_RETURN(auto node, Find(path));
+  ZN_RETURN_IF_ERROR(node->cache.PunchHole(offset, size));
+  // On the disk at once: whoever gives space back must not need what was there.
+  node->Persist(offset, std::vector<std::byte>(static_cast<size_t>(size)));
+  return {};
+}
+
 Result<> MemoryFileSystem::SyncDirectory(const std::string& path) {
   std::lock_guard lock(mutex_);
   ZN_RETURN_IF_ERROR(CountOperation("fsync", path));

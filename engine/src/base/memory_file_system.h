@@ -59,6 +59,7 @@ class MemoryFileSystem : public FileSystem {
   Result<> Rename(const std::string& from, const std::string& to) override;
   Result<> Remove(const std::string& path) override;
   Result<> SyncDirectory(const std::string& path) override;
+  Result<> PunchHole(const std::string& path, int64_t offset, int64_t size) override;
 
  private:
   struct Node;

@@ -14,7 +14,7 @@ using check::CheckRun;
 using check::FileImage;
 using check::Findings;
 using check::Reach;
-using check::Rooms;
+using check::LogEnd;
 using check::Scan;
 using check::StoreImage;
 
@@ -60,12 +60,12 @@ Result<Checked> CheckImage(StoreImage& image, const CheckOptions& options,
   Checked checked;
   CheckRun run{image, options, findings, checked.summary, pool, progress};
   Scan scan(run);
-  ZN_ASSIGN_OR_RETURN(const Rooms rooms, scan.Logs());
+  ZN_ASSIGN_OR_RETURN(const LogEnd end, scan.Logs());
   ZN_RETURN_IF_ERROR(scan.Packs());
   scan.Leftovers();
   Reach reach(run);
-  ZN_RETURN_IF_ERROR(reach.Follow(rooms));
-  reach.FindAffected(rooms);
+  ZN_RETURN_IF_ERROR(reach.Follow(end));
+  reach.FindAffected(end);
   CountOrphans(run);
   if (run.cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
   findings.SetNeeded([&](Place place) {

@@ -64,14 +64,59 @@ std::optional<std::vector<std::byte>> Reach::Read(RecordType type, const RecordR
   return payload;
 }
 
-Result<> Reach::Follow(const Rooms& rooms) {
-  for (const auto& [incarnation, ref] : rooms) {
-    ++run_.summary.rooms;
-    Room(ref);
-    if (run_.cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
+Result<> Reach::Follow(const LogEnd& end) {
+  run_.summary.rooms = static_cast<int64_t>(end.rooms.size());
+  // Rooms that keep everything first: what others follow only in part is then followed already.
+  for (const bool partly : {false, true}) {
+    for (const auto& [incarnation, ref] : end.rooms) {
+      if ((ref.oldest > 1) != partly) continue;
+      Room(ref);
+      if (run_.cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
+    }
   }
+  Records(end.records);
   FlushDecodes();
   return {};
+}
+
+void Reach::Records(const RecordsAt& records) {
+  bool sound = true;
+  const auto read = [&](std::string_view kind, const RecordRef& ref) {
+    if (run_.image.Resolve(ref) && !run_.image.Reach(ref)) return false;  // met before
+    ++run_.summary.references;
+    const bool whole = Read(kind, ref, {}).has_value();
+    sound = sound && whole;
+    return whole;
+  };
+  const auto node = [&](const RecordRef& ref, uint8_t) {
+    ++run_.summary.nodes;
+    return read("control tree node", ref);
+  };
+  const auto senseless = [&](const Error& error) {
+    if (!sound) return;  // told already: a node is what is damaged
+    run_.findings.Add({FindingClass::kTreeCount,
+                       false,
+                       "control records",
+                       error.message,
+                       "restore from a backup (--from-backup)",
+                       {}});
+  };
+  KeyTree tree(records.root, records.level);
+  if (auto followed = tree.ForEachNode(run_.image, node); !followed) return senseless(followed.error());
+  if (!sound) return;
+  const auto ops = DecodeRecordOps(records.ops, records.op_count);
+  if (!ops) return senseless(ops.error());
+  for (const RecordOp& op : *ops) {
+    auto changed = op.erase ? tree.Erase(run_.image, op.entry.key) : tree.Put(run_.image, op.entry);
+    if (!changed) return senseless(changed.error());
+    tree = std::move(*changed);
+  }
+  const auto visited = tree.ForEach(run_.image, "", "", [&](const KeyTree::Entry& entry) {
+    if (entry.ref) read("control record", entry.ref);
+    return !run_.cancelled();
+  });
+  if (!visited) return senseless(visited.error());
+  if (auto valid = tree.Validate(run_.image); !valid) senseless(valid.error());
 }
 
 void Reach::Room(const RefRecord& ref) {
@@ -97,10 +142,46 @@ void Reach::Room(const RefRecord& ref) {
                            " cannot be read: " + fault->what,
                        "zn-fsck --repair goes back to the newest commit that is whole",
                        {all}});
-  Commits(ref.name, ref.commit);
+  std::optional<internal::RoomState> floor;
+  if (ref.oldest > 1) {
+    if (const auto oldest = internal::FindGeneration(run_.image, ref.commit, ref.oldest))
+      if (auto state = internal::LoadState(run_.image, pipelines_, oldest->first)) floor = std::move(*state);
+    if (!floor)
+      run_.findings.Add({FindingClass::kRefDangling,
+                         false,
+                         "room " + ref.name,
+                         "the oldest commit that it keeps, of generation " + std::to_string(ref.oldest) +
+                             ", cannot be read",
+                         "restore from a backup (--from-backup)",
+                         {all}});
+  }
+  floor_ = floor ? &*floor : nullptr;
+  Commits(ref.name, ref.commit, ref.oldest);
+  floor_ = nullptr;
 }
 
-void Reach::Commits(const std::string& room, RecordRef ref) {
+void Reach::Floor(const std::string& room, const internal::RoomState& floor) {
+  for (size_t i = 0; i < floor.rows.size(); ++i) {
+    const FieldDescriptor& field = floor.table->all[i]->descriptor;
+    Where where{&room, field.name, &field, -1, -1};
+    (void)floor.rows[i].ForEach(run_.image, 0, floor.rows[i].span(),
+                                [&](uint64_t start, uint64_t span, const FieldEntry& entry) {
+                                  where.first = static_cast<FrameId>(start);
+                                  where.last = static_cast<FrameId>(start + span - 1);
+                                  Row(entry, span, where);
+                                  return !run_.cancelled();
+                                });
+  }
+  (void)floor.versions.ForEach(run_.image, 0, floor.versions.span(),
+                               [&](uint64_t id, uint64_t, const VersionEntry& entry) {
+                                 const auto frame = static_cast<FrameId>(id);
+                                 if (entry.version != 0 && run_.image.Reach(entry.record))
+                                   (void)Read(RecordType::kVersion, entry.record, {room, "", frame, frame});
+                                 return !run_.cancelled();
+                               });
+}
+
+void Reach::Commits(const std::string& room, RecordRef ref, uint64_t oldest) {
   const Affected all{room, "", -1, -1};
   Descriptors fields;
   uint64_t generation = UINT64_MAX;
@@ -118,9 +199,15 @@ void Reach::Commits(const std::string& room, RecordRef ref) {
       return Senseless(FindingClass::kVersionCycle, RecordType::kCommit, ref,
                        "its generation is not below its child's", all);
     generation = commit->generation;
+    if (oldest > 1 && generation <= oldest) {
+      if (floor_ != nullptr) Floor(room, *floor_);
+      return;
+    }
     if (fields.empty()) fields = DescriptorsOf(ref, commit->root);
     for (const Op& op : commit->ops) Operation(room, op, &fields);
-    if (commit->root) Root(room, commit->root, &fields);
+    // A root of before the oldest commit may hold rows that are gone since; what is left of it is the floor's.
+    if (commit->root && (floor_ == nullptr || !(commit->root == floor_->root_ref)))
+      Root(room, commit->root, &fields);
     if (run_.options.level == CheckLevel::kDeep) {
       if (auto state = internal::LoadState(run_.image, pipelines_, ref)) {
         if (state->frames() != commit->frames)
@@ -279,7 +366,10 @@ void Reach::Operation(const std::string& room, const Op& op, Descriptors* fields
 void Reach::Versions(const std::string& room, RecordRef ref, FrameId id, uint32_t version,
                      const Descriptors& fields) {
   // From the newest down to 2, each once: an older one that was met has had those below it
-  // followed.
+  // followed. The oldest that is kept has replaced what is gone.
+  uint32_t kept = 1;
+  if (floor_ != nullptr)
+    if (const auto oldest = floor_->VersionOf(run_.image, id)) kept = oldest->version;
   while (ref && run_.image.Reach(ref) && !run_.cancelled()) {
     ++run_.summary.references;
     const Affected frame{room, "", id, id};
@@ -297,6 +387,7 @@ void Reach::Versions(const std::string& room, RecordRef ref, FrameId id, uint32_
                        frame);
     if (version < 2 || (version > 2 && !record->previous))
       return Senseless(FindingClass::kVersionCycle, RecordType::kVersion, ref, "no version before it", frame);
+    if (version <= kept) return;
     for (const VersionRecord::OldRow& old : record->old_rows) {
       Where where{&room, "", nullptr, id, id};
       if (old.field < fields.size()) {
@@ -397,9 +488,9 @@ void Reach::Decode(const DecodeJob& job) {
     wrong(done.error().message + " (as " + job.shape.ToString() + ")");
 }
 
-void Reach::FindAffected(const Rooms& rooms) {
+void Reach::FindAffected(const LogEnd& end) {
   if (!run_.findings.any_record()) return;
-  for (const auto& [incarnation, room] : rooms) {
+  for (const auto& [incarnation, room] : end.rooms) {
     const auto& ref = room;  // clang 14 lets lambdas see no structured bindings
     if (!ref.commit) continue;
     const auto state = internal::LoadState(run_.image, pipelines_, ref.commit);

@@ -10,6 +10,7 @@
 #include "check/scan.h"
 #include "codec/pipeline_cache.h"
 #include "room/records.h"
+#include "room/state.h"
 #include "tree/entries.h"
 
 namespace zn::check {
@@ -18,12 +19,12 @@ class Reach {
  public:
   explicit Reach(CheckRun& run) : run_(run) {}
 
-  /// Follows every room: its model, its commits back to the first, their roots, trees, versions and
-  /// chunks.
-  Result<> Follow(const Rooms& rooms);
+  /// Follows every room: its model, its commits back to the oldest that is kept, their roots, trees,
+  /// versions and chunks; and the control records.
+  Result<> Follow(const LogEnd& end);
   /// Tells for each damaged record which rooms, fields and frames of today need it. Only when there
   /// are any.
-  void FindAffected(const Rooms& rooms);
+  void FindAffected(const LogEnd& end);
 
  private:
   /// Where the walk is, for messages.
@@ -37,7 +38,10 @@ class Reach {
   using Descriptors = std::vector<FieldDescriptor>;
 
   void Room(const RefRecord& ref);
-  void Commits(const std::string& room, RecordRef commit);
+  void Commits(const std::string& room, RecordRef commit, uint64_t oldest);
+  /// The oldest commit that a room keeps: its content, and nothing of what came before it.
+  void Floor(const std::string& room, const internal::RoomState& floor);
+  void Records(const RecordsAt& records);
   /// Of the room as of the commit; as many as can be found where something is damaged.
   Descriptors DescriptorsOf(const RecordRef& commit, const RecordRef& root);
   void Root(const std::string& room, const RecordRef& ref, Descriptors* fields);
@@ -77,6 +81,7 @@ class Reach {
 
   CheckRun& run_;
   PipelineCache pipelines_;
+  const internal::RoomState* floor_ = nullptr;  // of the room at hand, if it keeps not everything
   std::vector<DecodeJob> decodes_;
   int64_t decode_bytes_ = 0;
   bool fields_known_ = true;  // of the room: else an operation that defines one cannot be read

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <thread>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -22,21 +21,42 @@ bool AllZero(std::span<const std::byte> bytes) {
 }
 
 /// As StoreImpl does when it opens: later words count.
-void ApplyToRooms(Rooms& rooms, RecordType type, std::span<const std::byte> payload) {
+void Apply(LogEnd& end, RecordType type, std::span<const std::byte> payload) {
   if (type == RecordType::kCheckpoint) {
     if (auto checkpoint = DecodeCheckpoint(payload)) {
-      rooms.clear();
-      for (RefRecord& ref : checkpoint->rooms) rooms[ref.room] = std::move(ref);
+      end.rooms.clear();
+      for (RefRecord& ref : checkpoint->rooms) end.rooms[ref.room] = std::move(ref);
+      end.records = std::move(checkpoint->records);
     }
   } else if (type == RecordType::kRef) {
     auto ref = DecodeRef(payload);
     if (!ref) return;
     if (ref->deleted) {
-      rooms.erase(ref->room);
+      end.rooms.erase(ref->room);
     } else {
-      rooms[ref->room] = std::move(*ref);
+      end.rooms[ref->room] = std::move(*ref);
     }
+  } else if (type == RecordType::kState) {
+    auto record = DecodeStateRecord(payload);
+    if (!record || record->kind == StateRecord::kValue || record->at.number <= end.records.number) return;
+    if (record->kind == StateRecord::kFolded) {
+      end.records = std::move(record->at);
+      return;
+    }
+    end.records.number = record->at.number;
+    end.records.op_count += record->at.op_count;
+    end.records.ops.insert(end.records.ops.end(), record->at.ops.begin(), record->at.ops.end());
   }
+}
+
+/// Is the block of 4 KiB that begins at `at` given back (or never written)?
+bool IsHole(std::span<const std::byte> bytes, uint64_t at) {
+  return at < bytes.size() && AllZero(bytes.subspan(at, std::min<size_t>(kGroupAlignment, bytes.size() - at)));
+}
+bool HasHole(std::span<const std::byte> bytes, uint64_t begin, uint64_t end) {
+  for (uint64_t at = begin / kGroupAlignment * kGroupAlignment; at < end; at += kGroupAlignment)
+    if (IsHole(bytes, at)) return true;
+  return false;
 }
 
 }  // namespace
@@ -197,6 +217,13 @@ Result<> Scan::OnePack(FileImage& file) {
 }
 
 Result<> Scan::Packs() {
+  for (const auto& [name, why] : run_.image.damaged_tables())
+    run_.findings.Add({FindingClass::kIndexMismatch,
+                       false,
+                       name,
+                       "the table of where a collected pack's records went: " + why,
+                       "restore it from a backup (--from-backup)",
+                       {}});
   for (const auto& [number, file] : run_.image.files())
     if (!(number & RecordRef::kLogBit)) total_ += static_cast<int64_t>(file.size);
   for (auto& [number, file] : run_.image.files()) {
@@ -212,10 +239,11 @@ struct Scan::LogFile {
   uint32_t number;       // without kLogBit
   uint64_t durable_end;  // acknowledged up to here, when known; else the size
   bool newest;
+  bool after_removed = false;  // the file before it is not there, and need not be
 };
 
 void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std::byte> bytes,
-                    Rooms& rooms) {
+                    LogEnd& end) {
   const bool hash = run_.options.level >= CheckLevel::kFull;
   UnnamedRecords unnamed;
   uint32_t seen = 0;
@@ -230,9 +258,9 @@ void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std
         const RecordRef ref{record.name, offset, log.file.number,
                             static_cast<uint32_t>(payload.size())};
         // What opening replays is checked at every level.
-        const bool replayed = record.type == RecordType::kRef ||
-                              record.type == RecordType::kCheckpoint ||
-                              record.type == RecordType::kEpoch;
+        const bool replayed =
+            record.type == RecordType::kRef || record.type == RecordType::kCheckpoint ||
+            record.type == RecordType::kEpoch || record.type == RecordType::kState;
         if ((replayed || (hash && Sampled(record.name))) && HashSha256(payload) != record.name) {
           Finding finding{FindingClass::kObjectHash,
                           false,
@@ -249,7 +277,7 @@ void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std
           }
           return {};
         }
-        if (replayed) ApplyToRooms(rooms, record.type, payload);
+        if (replayed) Apply(end, record.type, payload);
         return {};
       });
   if (visited && seen == header.records) {
@@ -271,7 +299,35 @@ void Scan::OneGroup(LogFile& log, const GroupHeader& header, std::span<const std
                        {}});
 }
 
-Result<> Scan::OneLog(LogFile& log, Rooms& rooms) {
+void Scan::PunchedGroup(const LogFile& log, const GroupHeader& header, std::span<const std::byte> bytes) {
+  const uint64_t end = std::min<uint64_t>(header.end().offset, bytes.size());
+  uint64_t at = header.position.offset + kGroupHeaderSize;
+  while (at + kRecordHeaderSize <= end) {
+    const auto record = DecodeRecordHeader(bytes.subspan(at), run_.image.salt());
+    const uint64_t payload = at + kRecordHeaderSize;
+    if (!record || record->length > end - payload) {
+      at += kRecordAlignment;
+      continue;
+    }
+    const uint64_t next = at + PaddedRecordSize(record->length);
+    if (!HasHole(bytes, at, next)) {
+      ++run_.summary.records;
+      run_.summary.bytes += static_cast<int64_t>(record->length);
+      const RecordRef ref{record->name, payload, log.file.number, static_cast<uint32_t>(record->length)};
+      if (run_.options.level >= CheckLevel::kFull && Sampled(record->name) &&
+          HashSha256(bytes.subspan(payload, record->length)) != record->name)
+        run_.findings.AddRecord({ref.file, ref.offset}, {FindingClass::kObjectHash,
+                                                         false,
+                                                         DescribeRecord(KindOf(record->type), ref),
+                                                         "its bytes are not those its name stands for",
+                                                         "restore it from a backup (--from-backup)",
+                                                         {}});
+    }
+    at = next;
+  }
+}
+
+Result<> Scan::OneLog(LogFile& log, LogEnd& end) {
   ZN_ASSIGN_OR_RETURN(const auto whole, ReadWholeFile(run_.image.directory() + "/" + log.file.name,
                                                       int64_t{1} << 40));
   rate_.Take(static_cast<int64_t>(whole.size()));
@@ -285,12 +341,24 @@ Result<> Scan::OneLog(LogFile& log, Rooms& rooms) {
                        {}});
   };
   uint64_t at = 0;
+  // The collection leaves holes in files that opening the store does not read, and removes whole ones. What of them is
+  // needed is found missing by whoever refers to it.
+  if (log.after_removed) after_hole_ = true;
   while (at < std::min<uint64_t>(bytes.size(), log.durable_end)) {
     if (run_.cancelled()) return Error{ErrorCode::kCancelled, "stopped"};
     if (log.newest && durable_sequence_ && last_sequence_ >= *durable_sequence_) break;
     auto header = DecodeGroupHeader(bytes.subspan(at), {log.number, at}, run_.image.salt());
     if (!header && header.error().code == ErrorCode::kUnsupported)
       return std::move(header).error().Context(log.file.name);
+    if (!header && !log.newest && IsHole(bytes, at)) {
+      at += kGroupAlignment;
+      after_hole_ = true;
+      continue;
+    }
+    if (!header && after_hole_ && !log.newest) {  // the end of a group whose beginning was given back
+      at += kGroupAlignment;
+      continue;
+    }
     if (!header || header->padded_length() > bytes.size() - at) {
       const std::string what = header ? "the file ends within a group" : header.error().message;
       // Is there anything behind it that says it had been synced?
@@ -307,11 +375,16 @@ Result<> Scan::OneLog(LogFile& log, Rooms& rooms) {
       at = later->position.offset;
       continue;
     }
-    if (last_sequence_ != 0 && header->sequence != last_sequence_ + 1)
+    if (last_sequence_ != 0 && header->sequence != last_sequence_ + 1 && !after_hole_)
       gap(at, "group " + std::to_string(header->sequence) + " follows group " +
                   std::to_string(last_sequence_));
     last_sequence_ = header->sequence;
-    OneGroup(log, *header, bytes.subspan(at), rooms);
+    after_hole_ = false;
+    if (!log.newest && HasHole(bytes, at, header->end().offset)) {
+      PunchedGroup(log, *header, bytes);
+    } else {
+      OneGroup(log, *header, bytes.subspan(at), end);
+    }
     at = header->end().offset;
   }
   if (log.newest && at < bytes.size() && durable_sequence_ && !AllZero(bytes.subspan(at)))
@@ -326,8 +399,8 @@ Result<> Scan::OneLog(LogFile& log, Rooms& rooms) {
   return {};
 }
 
-Result<Rooms> Scan::Logs() {
-  Rooms rooms;
+Result<LogEnd> Scan::Logs() {
+  LogEnd end;
   LogOptions options;
   options.directory = run_.image.directory() + "/log";
   options.head_path = run_.image.directory() + "/head";
@@ -356,7 +429,7 @@ Result<Rooms> Scan::Logs() {
   for (const auto& [number, file] : run_.image.files())
     if (number & RecordRef::kLogBit)
       logs.push_back({file, number & ~RecordRef::kLogBit, file.size, false});
-  if (logs.empty()) return rooms;
+  if (logs.empty()) return end;
   logs.back().newest = true;
   // Each file's first group says how far the one before was acknowledged.
   for (size_t i = 1; i < logs.size(); ++i) {
@@ -367,6 +440,9 @@ Result<Rooms> Scan::Logs() {
     if (group->durable_to.file == logs[i - 1].number)
       logs[i - 1].durable_end = group->durable_to.offset;
   }
+  // Opening needs the newest file and the one before it.
+  for (size_t i = 0; i + 2 < logs.size(); ++i)
+    logs[i + 1].after_removed = logs[i + 1].number != logs[i].number + 1;
   for (LogFile& log : logs) {
     ++run_.summary.log_files;
     // A newest file that was only begun when the process was killed holds nothing that anyone was
@@ -382,9 +458,9 @@ Result<Rooms> Scan::Logs() {
            {}});
       continue;
     }
-    ZN_RETURN_IF_ERROR(OneLog(log, rooms));
+    ZN_RETURN_IF_ERROR(OneLog(log, end));
   }
-  return rooms;
+  return end;
 }
 
 void Scan::Leftovers() {

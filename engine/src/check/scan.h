@@ -1,11 +1,9 @@
 // The first pass of a check: every file from its first byte to its last, whatever refers to it.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -44,8 +42,11 @@ struct CheckRun {
   }
 };
 
-/// What the log says at its end: every living room's newest ref.
-using Rooms = std::map<uint64_t, RefRecord>;
+/// What the log says at its end.
+struct LogEnd {
+  std::map<uint64_t, RefRecord> rooms;  // every living room's newest ref
+  RecordsAt records;                    // the control records
+};
 
 class Scan {
  public:
@@ -56,7 +57,7 @@ class Scan {
                run.options.sample_part, run.options.sample_of) {}
 
   /// Groups and records of all log files, and what they say of the rooms.
-  Result<Rooms> Logs();
+  Result<LogEnd> Logs();
   /// Records and indexes of all packs.
   Result<> Packs();
   /// Files that should not be there.
@@ -64,9 +65,11 @@ class Scan {
 
  private:
   struct LogFile;
-  Result<> OneLog(LogFile& log, Rooms& rooms);
+  Result<> OneLog(LogFile& log, LogEnd& end);
   void OneGroup(LogFile& log, const GroupHeader& header, std::span<const std::byte> bytes,
-                Rooms& rooms);
+                LogEnd& end);
+  /// A group of a file that the collection has given parts of back: the records that are left of it.
+  void PunchedGroup(const LogFile& log, const GroupHeader& header, std::span<const std::byte> bytes);
   Result<> OnePack(FileImage& file);
   void CheckIndex(const FileImage& file, const std::vector<ScannedRecord>& records);
   std::vector<ScannedRecord> RecordsOf(const FileImage& file);
@@ -80,6 +83,7 @@ class Scan {
   CheckState state_;
   std::optional<uint64_t> durable_sequence_;  // of the log; nullopt when it cannot be opened
   uint64_t last_sequence_ = 0;
+  bool after_hole_ = false;  // what the collection took away stands between the last group and the next
   int64_t done_ = 0, total_ = 0;
 };
 

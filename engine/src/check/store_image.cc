@@ -93,8 +93,11 @@ Result<std::unique_ptr<StoreImage>> StoreImage::Open(const std::string& director
     if (const uint32_t number = ParsePackFileName(name, ".moved")) {
       ZN_ASSIGN_OR_RETURN(const auto table,
                           ReadWholeFile(directory + "/packs/" + name, int64_t{1} << 32));
-      if (auto moves = DecodeMoves(table, image->salt()))
+      if (auto moves = DecodeMoves(table, image->salt())) {
         image->moved_.emplace(number, std::move(*moves));
+      } else {
+        image->damaged_tables_.emplace_back("packs/" + name, moves.error().message);
+      }
     }
   }
   return image;
@@ -140,13 +143,15 @@ bool StoreImage::IsLost(const FileImage& file, uint64_t begin, const RecordRef& 
 std::optional<RecordRef> StoreImage::Resolve(RecordRef ref) const {
   // A record moves at most once for each pack there ever was after its first.
   for (size_t hops = 0; hops <= moved_.size(); ++hops) {
-    if (files_.count(ref.file) != 0) return ref;
+    const bool there = files_.count(ref.file) != 0;
     const auto table = moved_.find(ref.file);
-    if (table == moved_.end()) return std::nullopt;
+    if (table == moved_.end()) return there ? std::optional(ref) : std::nullopt;
     const auto move =
         std::lower_bound(table->second.begin(), table->second.end(), ref.offset,
                          [](const Move& m, uint64_t offset) { return m.old_offset < offset; });
-    if (move == table->second.end() || move->old_offset != ref.offset) return std::nullopt;
+    // A collected pack may still be there, for readers that hold on to what it has besides.
+    if (move == table->second.end() || move->old_offset != ref.offset)
+      return there ? std::optional(ref) : std::nullopt;
     ref.file = move->file;
     ref.offset = move->offset;
   }

@@ -92,6 +92,9 @@ class StoreImage final : public NodeSource {
   std::optional<RecordFault> ReadChecked(const RecordRef& ref,
                                          std::vector<std::byte>* payload) const;
 
+  /// Tables of moves that make no sense, and why.
+  const std::vector<std::pair<std::string, std::string>>& damaged_tables() const { return damaged_tables_; }
+
   /// Marks the record; was it new? False too when its file is gone.
   bool Reach(const RecordRef& ref);
 
@@ -104,6 +107,7 @@ class StoreImage final : public NodeSource {
   Superblock superblock_;
   std::map<uint32_t, FileImage> files_;
   std::map<uint32_t, std::vector<Move>> moved_;
+  std::vector<std::pair<std::string, std::string>> damaged_tables_;
 };
 
 /// "chunk", "tree node", ...

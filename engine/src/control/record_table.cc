@@ -98,6 +98,24 @@ Result<> RecordTable::Apply(RecordState& state, const std::vector<RecordOp>& ops
   return {};
 }
 
+RecordStatePtr RecordTable::Remember(RecordStatePtr state) {
+  const std::lock_guard lock(mutex_);
+  if (alive_.size() >= forget_at_) {
+    std::erase_if(alive_, [](const auto& weak) { return weak.expired(); });
+    forget_at_ = std::max(kLeastForget, 2 * alive_.size());
+  }
+  alive_.push_back(state);
+  return state;
+}
+
+std::vector<RecordStatePtr> RecordTable::Alive() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<RecordStatePtr> alive;
+  for (const auto& weak : alive_)
+    if (auto state = weak.lock()) alive.push_back(std::move(state));
+  return alive;
+}
+
 void RecordTable::Carry(const RecordsAt& transaction) {
   carried_.number = transaction.number;
   carried_.op_count += transaction.op_count;
@@ -109,7 +127,7 @@ Result<> RecordTable::Restore(const RecordsAt& at) {
   ZN_ASSIGN_OR_RETURN(const auto ops, DecodeRecordOps(at.ops, at.op_count));
   ZN_RETURN_IF_ERROR(Apply(state, ops));
   carried_ = at;
-  sequenced_ = std::make_shared<const RecordState>(std::move(state));
+  sequenced_ = Remember(std::make_shared<const RecordState>(std::move(state)));
   const std::lock_guard lock(mutex_);
   published_ = sequenced_;
   return {};
@@ -128,7 +146,7 @@ Result<> RecordTable::Replay(std::span<const std::byte> payload) {
   ZN_ASSIGN_OR_RETURN(const auto ops, DecodeRecordOps(record.at.ops, record.at.op_count));
   ZN_RETURN_IF_ERROR(Apply(state, ops));
   Carry(record.at);
-  sequenced_ = std::make_shared<const RecordState>(std::move(state));
+  sequenced_ = Remember(std::make_shared<const RecordState>(std::move(state)));
   Publish(sequenced_);
   return {};
 }
@@ -230,7 +248,7 @@ RecordStatePtr RecordDraft::Sequence() {
   } else {
     table_.Carry(written_);
   }
-  table_.sequenced_ = std::make_shared<const RecordState>(std::move(state_));
+  table_.sequenced_ = table_.Remember(std::make_shared<const RecordState>(std::move(state_)));
   return table_.sequenced_;
 }
 

@@ -38,6 +38,9 @@ class RecordTable {
   /// Makes a state visible whose transaction is durable. Any thread, in any order.
   void Publish(RecordStatePtr state);
 
+  /// The states that anybody may still read; the newest sequenced one is among them.
+  std::vector<RecordStatePtr> Alive() const;
+
   // REQUIRES: the log's lock (inside Log::Append's build or the checkpoint writer), or Replay's thread.
   RecordsAt Checkpoint() const { return carried_; }
   Result<> Restore(const RecordsAt& at);
@@ -55,7 +58,11 @@ class RecordTable {
   RecordsAt carried_;         // the newest saved root, and the operations since
 
   mutable std::mutex mutex_;
-  RecordStatePtr published_;  // guarded by mutex_
+  RecordStatePtr published_;                             // guarded by mutex_, as is
+  std::vector<std::weak_ptr<const RecordState>> alive_;  // every state there was, but for some that are gone
+  size_t forget_at_ = kLeastForget;
+  static constexpr size_t kLeastForget = 256;
+  RecordStatePtr Remember(RecordStatePtr state);
 };
 
 /// A transaction. Lives inside Log::Append's build.

@@ -90,6 +90,22 @@ class Log {
   /// Replay returns its error and the next call begins with the same group again.
   virtual Result<> Replay(const std::function<Result<>(uint64_t sequence, const LoggedRecord&)>& visit) = 0;
 
+  // For the collection, one thread at a time.
+
+  /// A file that gets no more groups, and that opening the log does not read.
+  struct ClosedFile {
+    uint32_t number = 0;
+    uint64_t size = 0;
+    int64_t allocated = 0;   // bytes of the disk that it takes
+    bool removable = false;  // opening looks at its size, while false
+  };
+  /// Of what is durable now, by number. What is appended from now on goes to files with greater numbers.
+  virtual Result<std::vector<ClosedFile>> ListClosed() const = 0;
+  /// Removes a file, or gives back the space of parts of it (whole blocks of 4 KiB within [first, second) of each).
+  /// REQUIRES: it is closed, and nothing refers to a record there. Maps of it stay.
+  virtual Result<> Remove(uint32_t file) = 0;
+  virtual Result<> GiveBack(uint32_t file, std::span<const std::pair<uint64_t, uint64_t>> parts) = 0;
+
   struct Stats {
     int64_t groups = 0, bytes_written = 0, syncs = 0, files = 0;
   };

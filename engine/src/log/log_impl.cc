@@ -415,6 +415,51 @@ Result<> LogImpl::Replay(const std::function<Result<>(uint64_t, const LoggedReco
   return {};
 }
 
+Result<std::vector<Log::ClosedFile>> LogImpl::ListClosed() const {
+  uint32_t newest;
+  if (options_.read_only) {
+    newest = replayed_.file;
+  } else {
+    std::lock_guard lock(mutex_);
+    newest = head_.durable.file;
+  }
+  ZN_ASSIGN_OR_RETURN(const auto numbers, ListLogFiles(*files_, options_.directory));
+  std::vector<ClosedFile> closed;
+  for (const uint32_t number : numbers) {
+    if (number >= newest) break;
+    const std::string path = maps_.PathOf(number);
+    ZN_ASSIGN_OR_RETURN(const File file, files_->OpenForReading(path));
+    ZN_ASSIGN_OR_RETURN(const int64_t size, file.Size());
+    ZN_ASSIGN_OR_RETURN(const int64_t allocated, files_->AllocatedBytes(path));
+    closed.push_back({number, static_cast<uint64_t>(size), allocated, true});
+  }
+  // The newest file's first group says how long the one before it is at least.
+  if (!closed.empty()) closed.back().removable = false;
+  return closed;
+}
+
+Result<> LogImpl::Remove(uint32_t file) {
+  if (options_.read_only) return Error{ErrorCode::kReadOnly, "the log is open for reading"};
+  const std::string path = maps_.PathOf(file);
+  // Whoever has it mapped, this process too, keeps its blocks from being free: so they are given back first.
+  ZN_ASSIGN_OR_RETURN(const File opened, files_->OpenForReading(path));
+  ZN_ASSIGN_OR_RETURN(const int64_t size, opened.Size());
+  if (size > 0) (void)files_->PunchHole(path, 0, size);
+  return files_->Remove(path);
+}
+
+Result<> LogImpl::GiveBack(uint32_t file, std::span<const std::pair<uint64_t, uint64_t>> parts) {
+  if (options_.read_only) return Error{ErrorCode::kReadOnly, "the log is open for reading"};
+  for (const auto& [first, second] : parts) {
+    const uint64_t begin = (first + kGroupAlignment - 1) / kGroupAlignment * kGroupAlignment;
+    const uint64_t end = second / kGroupAlignment * kGroupAlignment;
+    if (begin >= end) continue;
+    ZN_RETURN_IF_ERROR(files_->PunchHole(maps_.PathOf(file), static_cast<int64_t>(begin),
+                                         static_cast<int64_t>(end - begin)));
+  }
+  return {};
+}
+
 Log::Stats LogImpl::stats() const {
   std::lock_guard lock(mutex_);
   return stats_;

@@ -33,6 +33,9 @@ class LogImpl : public Log {
   void SetCheckpointWriter(CheckpointWriter writer) override;
   Result<> Checkpoint() override;
   Result<> Replay(const std::function<Result<>(uint64_t, const LoggedRecord&)>& visit) override;
+  Result<std::vector<ClosedFile>> ListClosed() const override;
+  Result<> Remove(uint32_t file) override;
+  Result<> GiveBack(uint32_t file, std::span<const std::pair<uint64_t, uint64_t>> parts) override;
   Stats stats() const override;
 
  private:

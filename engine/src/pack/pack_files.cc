@@ -94,17 +94,10 @@ Result<std::shared_ptr<PackFiles::Pack>> PackFiles::Open(uint32_t number) const 
     return pack;
   }
   if (file.error().code != ErrorCode::kNotFound) return std::move(file).error();
-  auto table = files_->OpenForReading(PathOf(number, ".moved"));
-  if (!table)
-    return std::move(table).error().Context("packs/" + PackFileName(number, ".pack") + " is gone");
-  ZN_ASSIGN_OR_RETURN(int64_t size, table->Size());
-  if (size > kMostMovesBytes) {
-    return Error{ErrorCode::kCorrupt, table->path() + ": " + std::to_string(size) + " bytes"};
-  }
-  std::vector<std::byte> bytes(static_cast<size_t>(size));
-  ZN_RETURN_IF_ERROR(table->ReadAt(0, bytes));
-  auto moves = DecodeMoves(bytes, salt_);
-  if (!moves) return std::move(moves).error().Context("packs/" + PackFileName(number, ".moved"));
+  auto moves = Moves(number);
+  if (!moves && moves.error().code == ErrorCode::kNotFound)
+    return std::move(moves).error().Context("packs/" + PackFileName(number, ".pack") + " is gone");
+  if (!moves) return std::move(moves).error();
   pack->moves = std::move(*moves);
   return pack;
 }
@@ -123,6 +116,7 @@ Result<std::shared_ptr<PackFiles::Pack>> PackFiles::Find(uint32_t number, uint64
   ZN_ASSIGN_OR_RETURN(auto opened, Open(number));
   std::unique_lock lock(mutex_);
   auto& pack = packs_[number];
+  if (pack != nullptr && pack->map == nullptr) return pack;  // collected just now
   if (pack == nullptr || opened->map == nullptr ||
       pack->readable.load(std::memory_order_acquire) <
           opened->readable.load(std::memory_order_acquire)) {
@@ -131,32 +125,98 @@ Result<std::shared_ptr<PackFiles::Pack>> PackFiles::Find(uint32_t number, uint64
   return pack;
 }
 
-Result<PackFiles::Located> PackFiles::Locate(const RecordRef& ref, int hops) const {
-  const size_t head = PackRecordHeadSize(ref.length);
-  if (ref.in_log() || ref.file == 0 || ref.offset % kRecordAlignment != 0 ||
-      ref.offset < kPackHeaderSize + head || ref.offset > uint64_t{1} << 62) {
-    return Error{ErrorCode::kCorrupt,
-                 "a reference to " + Place(ref.file, ref.offset) + ", where no record can be"};
-  }
-  const uint64_t end = ref.offset + ref.length;
-  ZN_ASSIGN_OR_RETURN(std::shared_ptr<Pack> pack, Find(ref.file, end));
-  if (pack->map == nullptr) {
+Result<PackFiles::Located> PackFiles::LocateOnce(
+    const RecordRef& given, std::vector<std::pair<uint32_t, uint64_t>>* hops) const {
+  RecordRef ref = given;
+  for (int hop = 0; hop <= kMostHops; ++hop) {
+    const size_t head = PackRecordHeadSize(ref.length);
+    if (ref.in_log() || ref.file == 0 || ref.offset % kRecordAlignment != 0 ||
+        ref.offset < kPackHeaderSize + head || ref.offset > uint64_t{1} << 62) {
+      return Error{ErrorCode::kCorrupt,
+                   "a reference to " + Place(ref.file, ref.offset) + ", where no record can be"};
+    }
+    const uint64_t end = ref.offset + ref.length;
+    ZN_ASSIGN_OR_RETURN(std::shared_ptr<Pack> pack, Find(ref.file, end));
+    if (pack->map != nullptr) {
+      if (pack->readable.load(std::memory_order_acquire) < end) {
+        return Error{ErrorCode::kCorrupt,
+                     Place(ref.file, ref.offset) + ": the pack ends before the record"};
+      }
+      return Located{pack->map, ref};
+    }
     auto it = std::lower_bound(
         pack->moves.begin(), pack->moves.end(), ref.offset,
         [](const Move& move, uint64_t offset) { return move.old_offset < offset; });
     if (it == pack->moves.end() || it->old_offset != ref.offset || it->length != ref.length) {
       return Error{ErrorCode::kNotFound, Place(ref.file, ref.offset) + ": was collected"};
     }
-    if (hops == kMostHops) {
-      return Error{ErrorCode::kCorrupt, Place(ref.file, ref.offset) + ": moved in a circle"};
+    if (hops != nullptr) hops->emplace_back(ref.file, ref.offset);
+    ref.file = it->file;
+    ref.offset = it->offset;
+  }
+  return Error{ErrorCode::kCorrupt, Place(given.file, given.offset) + ": moved in a circle"};
+}
+
+Result<PackFiles::Located> PackFiles::Locate(
+    const RecordRef& ref, std::vector<std::pair<uint32_t, uint64_t>>* hops) const {
+  std::vector<std::pair<uint32_t, uint64_t>> way;
+  auto located = LocateOnce(ref, &way);
+  if (!located && located.error().code == ErrorCode::kNotFound && !way.empty()) {
+    // A table that was read a while ago may lead to one that is gone: then it says something else today.
+    {
+      std::unique_lock lock(mutex_);
+      for (const auto& [file, offset] : way) packs_.erase(file);
     }
-    return Locate({ref.name, it->offset, it->file, it->length}, hops + 1);
+    way.clear();
+    located = LocateOnce(ref, &way);
   }
-  if (pack->readable.load(std::memory_order_acquire) < end) {
-    return Error{ErrorCode::kCorrupt,
-                 Place(ref.file, ref.offset) + ": the pack ends before the record"};
+  if (hops != nullptr) hops->insert(hops->end(), way.begin(), way.end());
+  return located;
+}
+
+Result<RecordRef> PackFiles::Where(const RecordRef& ref,
+                                   std::vector<std::pair<uint32_t, uint64_t>>* hops) const {
+  ZN_ASSIGN_OR_RETURN(const Located record, Locate(ref, hops));
+  return record.ref;
+}
+
+Result<PackScan> PackFiles::Scan(uint32_t number) const {
+  // A map of its own: the scan goes through the whole file, which others read here and there.
+  ZN_ASSIGN_OR_RETURN(const File file, files_->OpenForReading(PathOf(number, ".pack")));
+  ZN_ASSIGN_OR_RETURN(const int64_t size, file.Size());
+  ZN_ASSIGN_OR_RETURN(const auto map, Mapping::Map(file, size));
+  return ScanPack({map->data(), map->size()}, salt_, /*check_payloads=*/false);
+}
+
+Result<std::vector<Move>> PackFiles::Moves(uint32_t number) const {
+  ZN_ASSIGN_OR_RETURN(const File table, files_->OpenForReading(PathOf(number, ".moved")));
+  ZN_ASSIGN_OR_RETURN(const int64_t size, table.Size());
+  if (size > kMostMovesBytes) {
+    return Error{ErrorCode::kCorrupt, table.path() + ": " + std::to_string(size) + " bytes"};
   }
-  return Located{pack->map, ref};
+  std::vector<std::byte> bytes(static_cast<size_t>(size));
+  ZN_RETURN_IF_ERROR(table.ReadAt(0, bytes));
+  auto moves = DecodeMoves(bytes, salt_);
+  if (!moves) return std::move(moves).error().Context("packs/" + PackFileName(number, ".moved"));
+  return moves;
+}
+
+void PackFiles::SetMoved(uint32_t number, std::vector<Move> moves) {
+  auto moved = std::make_shared<Pack>();
+  moved->moves = std::move(moves);
+  std::unique_lock lock(mutex_);
+  std::erase_if(sealed_, [&](const auto& sealed) { return sealed->pack == number; });
+  auto& pack = packs_[number];
+  if (pack != nullptr) {
+    std::lock_guard descriptor(pack->mutex);
+    if (pack->descriptor) retired_.push_back(pack);
+  }
+  pack = std::move(moved);
+}
+
+void PackFiles::Forget(uint32_t number) {
+  std::unique_lock lock(mutex_);
+  packs_.erase(number);
 }
 
 Result<PackRecordHead> PackFiles::OpenHead(const Located& record, const RecordFront* front) const {
@@ -200,7 +260,7 @@ Result<> PackFiles::Check(const Located& record, uint64_t begin, uint64_t end, c
 }
 
 Result<Buffer> PackFiles::Read(const RecordRef& ref) const {
-  ZN_ASSIGN_OR_RETURN(const Located record, Locate(ref, 0));
+  ZN_ASSIGN_OR_RETURN(const Located record, Locate(ref, nullptr));
   const size_t head = PackRecordHeadSize(ref.length);
   record.map->WillNeed(record.ref.offset - head, head + ref.length);
   ZN_RETURN_IF_ERROR(Check(record, 0, ref.length));
@@ -261,7 +321,7 @@ class PackFiles::Source final : public ByteSource {
 };
 
 Result<std::unique_ptr<ByteSource>> PackFiles::OpenRecord(const RecordRef& ref) const {
-  ZN_ASSIGN_OR_RETURN(Located record, Locate(ref, 0));
+  ZN_ASSIGN_OR_RETURN(Located record, Locate(ref, nullptr));
   return std::unique_ptr<ByteSource>(std::make_unique<Source>(*this, std::move(record)));
 }
 

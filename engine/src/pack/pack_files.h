@@ -53,6 +53,17 @@ class PackFiles {
   Result<std::unique_ptr<ByteSource>> OpenRecord(const RecordRef& ref) const;
   Result<int> Descriptor(const RecordRef& ref) const;
 
+  // For the collection.
+  /// Where the record is now; appends the packs that are gone on its way there.
+  Result<RecordRef> Where(const RecordRef& ref, std::vector<std::pair<uint32_t, uint64_t>>* hops) const;
+  Result<PackScan> Scan(uint32_t pack) const;
+  /// The table of a collected pack, as its file has it.
+  Result<std::vector<Move>> Moves(uint32_t pack) const;
+  /// The pack's records are read where they went from now on, and not found by name. Whoever has one mapped keeps it.
+  void SetMoved(uint32_t pack, std::vector<Move> moves);
+  /// What is known of the pack is looked up again.
+  void Forget(uint32_t pack);
+
   /// Names an index that FindSealed looks into from now on, before those named earlier.
   void AddSealed(uint32_t pack);
   /// Checked: the record is there and sound.
@@ -86,7 +97,8 @@ class PackFiles {
     RecordRef ref;  // after all moves
   };
   class Source;
-  Result<Located> Locate(const RecordRef& ref, int hops) const;
+  Result<Located> Locate(const RecordRef& ref, std::vector<std::pair<uint32_t, uint64_t>>* hops) const;
+  Result<Located> LocateOnce(const RecordRef& ref, std::vector<std::pair<uint32_t, uint64_t>>* hops) const;
   /// The record's head where it lies, or as `front` has it.
   Result<PackRecordHead> OpenHead(const Located& record, const RecordFront* front) const;
   /// Checks the blocks of the record that hold [begin, end) of its payload, if that was not done.
@@ -101,6 +113,7 @@ class PackFiles {
   mutable RecordFronts fronts_;
   mutable std::shared_mutex mutex_;
   mutable std::unordered_map<uint32_t, std::shared_ptr<Pack>> packs_;  // guarded by mutex_
+  std::vector<std::shared_ptr<Pack>> retired_;  // guarded by mutex_: gone, but with a descriptor that was given out
   std::vector<std::shared_ptr<Sealed>> sealed_;                        // guarded by mutex_
 };
 

@@ -301,7 +301,7 @@ PackScan ScanPack(std::span<const std::byte> pack, uint32_t salt, bool check_pay
       return scan;
     }
     scan.entries.push_back({record->name, scan.end + PackRecordHeadSize(record->length),
-                            static_cast<uint32_t>(record->length)});
+                            static_cast<uint32_t>(record->length), record->type});
     scan.end += PackRecordSize(record->length);
   }
   return scan;

@@ -65,6 +65,7 @@ struct PackEntry {
   Sha256 name;
   uint64_t offset = 0;
   uint32_t length = 0;
+  RecordType type = RecordType::kChunk;  // of a scan; an index does not say
 };
 
 /// Sorts `entries` by name, then offset.

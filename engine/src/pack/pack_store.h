@@ -15,6 +15,7 @@
 
 #include "base/file_system.h"
 #include "log/record.h"
+#include "pack/pack_format.h"
 #include "zn/engine/buffer.h"
 #include "zn/engine/byte_source.h"
 #include "zn/engine/error.h"
@@ -51,13 +52,47 @@ class PackStore {
   virtual Result<std::unique_ptr<ByteSource>> Open(const RecordRef& ref) const = 0;
 
   /// An open descriptor of the file that holds `ref`, checked, for sendfile; valid as long as the
-  /// store. kNotFound when the record was moved: then Read it.
+  /// store, also when the pack is collected. kNotFound when the record was moved: then Read it.
   virtual Result<int> Descriptor(const RecordRef& ref) const = 0;
+
+  // For the collection, one thread at a time. Packs that are only read need none of it.
+
+  struct Pack {
+    uint32_t number = 0;
+    uint64_t size = 0;
+    bool collected = false;  // has a table of moves: to be removed
+  };
+  /// The packs that take no more records, by number.
+  virtual Result<std::vector<Pack>> ListClosed() const { return Uncollected(); }
+  /// Ends packs of at least so many bytes, so that they are closed once their Puts are done.
+  virtual Result<> Close(uint64_t /*least*/) { return Uncollected(); }
+  /// Packs with this number and greater ones may get more records.
+  virtual uint32_t FirstWritable() const { return 1; }
+  /// A record on its way through packs that are gone: by number and offset.
+  using Hop = std::pair<uint32_t, uint64_t>;
+  /// Where the record is now; the hops it took are appended. Its bytes are not looked at. Errors as Read.
+  virtual Result<RecordRef> Locate(const RecordRef& ref, std::vector<Hop>* /*hops*/) const { return ref; }
+  /// The records of a pack that is there, up to the first that is not valid.
+  virtual Result<PackScan> Scan(uint32_t /*pack*/) const { return Uncollected(); }
+  /// Writes the pack's table of moves, durably; from then on its records are read where they went. REQUIRES: what moved
+  /// is synced in its new place.
+  virtual Result<> Replace(uint32_t /*pack*/, std::vector<Move> /*moves*/) { return Uncollected(); }
+  /// Removes a pack that has a table of moves.
+  virtual Result<> Remove(uint32_t /*pack*/) { return Uncollected(); }
+  /// The tables of packs that are gone.
+  virtual Result<std::vector<uint32_t>> ListMoved() const { return Uncollected(); }
+  virtual Result<std::vector<Move>> Moves(uint32_t /*pack*/) const { return Uncollected(); }
+  /// Removes the table of a pack that is gone. REQUIRES: nothing refers to the pack, and there is a pack with a greater
+  /// number, so that its number stays taken.
+  virtual Result<> RemoveMoves(uint32_t /*pack*/) { return Uncollected(); }
 
   struct Stats {
     int64_t packs = 0, bytes_written = 0;
   };
   virtual Stats stats() const = 0;
+
+ private:
+  static Error Uncollected() { return {ErrorCode::kUnsupported, "these packs are not collected"}; }
 };
 
 struct PackStoreOptions {

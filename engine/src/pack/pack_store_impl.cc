@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 namespace zn {
 namespace {
@@ -27,21 +28,32 @@ Result<> PackStoreImpl::List() {
   if (!options_.read_only) ZN_RETURN_IF_ERROR(files_->MakeDirectory(options_.directory));
   ZN_ASSIGN_OR_RETURN(auto names, files_->List(options_.directory));
   std::vector<uint32_t> sealed;
+  std::set<uint32_t> collected;
   for (const std::string& name : names) {
     if (uint32_t pack = ParsePackFileName(name, ".pack")) {
       next_pack_ = std::max(next_pack_, pack + 1);
       ++stats_.packs;
     } else if (uint32_t moved = ParsePackFileName(name, ".moved")) {
       next_pack_ = std::max(next_pack_, moved + 1);
+      collected.insert(moved);
     } else if (uint32_t index = ParsePackFileName(name, ".idx")) {
       next_pack_ = std::max(next_pack_, index + 1);
       sealed.push_back(index);
-    } else if (!options_.read_only && name.ends_with(".idx.tmp")) {
+    } else if (!options_.read_only && name.ends_with(".tmp")) {
       ZN_RETURN_IF_ERROR(files_->Remove(options_.directory + "/" + name));
     }
   }
   std::sort(sealed.begin(), sealed.end());
-  for (uint32_t pack : sealed) packs_.AddSealed(pack);
+  // What a collected pack still has is not to be found, as not all of it has gone elsewhere; and what has is read there, or
+  // a collection would take the copies for dead. Other processes may still need the pack itself.
+  for (uint32_t pack : collected) {
+    auto moves = packs_.Moves(pack);
+    if (!moves) continue;  // damaged: without its pack, whoever needs it says so
+    collected_.insert(pack);
+    if (!options_.read_only) packs_.SetMoved(pack, std::move(*moves));
+  }
+  for (uint32_t pack : sealed)
+    if (!collected_.contains(pack)) packs_.AddSealed(pack);
   return {};
 }
 
@@ -67,7 +79,7 @@ Result<std::shared_ptr<PackStoreImpl::OpenPack>> PackStoreImpl::PackFor(uint64_t
   if (!open_.empty()) {
     OpenPack& last = *open_.back();
     const uint64_t most = static_cast<uint64_t>(std::max<int64_t>(options_.seal_bytes, 0));
-    if (last.end == kPackHeaderSize || last.end + size <= most) return open_.back();
+    if (!last.full && (last.end == kPackHeaderSize || last.end + size <= most)) return open_.back();
     last.full = true;
   }
   auto pack = std::make_shared<OpenPack>();
@@ -196,7 +208,10 @@ Result<> PackStoreImpl::Seal(const OpenPack& pack) {
   PackScan scan = ScanPack({map->data(), map->size()}, options_.salt, /*check_payloads=*/false);
   if (scan.bad) return std::move(*scan.bad).Context(pack.file->file().path());
   auto bytes = EncodePackIndex(std::move(scan.entries), pack.end, options_.salt);
-  const std::string path = packs_.PathOf(pack.number, ".idx");
+  return WriteWhole(packs_.PathOf(pack.number, ".idx"), bytes);
+}
+
+Result<> PackStoreImpl::WriteWhole(const std::string& path, std::span<const std::byte> bytes) {
   const std::string temporary = path + ".tmp";
   ZN_RETURN_IF_ERROR(files_->Remove(temporary));
   ZN_ASSIGN_OR_RETURN(auto file, files_->Create(temporary));
@@ -214,6 +229,88 @@ std::optional<RecordRef> PackStoreImpl::Find(const Sha256& name) const {
     if (it != recent_.end()) return it->second;
   }
   return packs_.FindSealed(name);
+}
+
+Result<> PackStoreImpl::Close(uint64_t least) {
+  if (options_.read_only) return {};
+  {
+    std::lock_guard lock(mutex_);
+    bool any = false;
+    for (const auto& pack : open_) {
+      pack->full |= pack->end >= least;
+      any |= pack->full;
+    }
+    if (!any) return {};
+  }
+  return SyncNow(/*seal_all=*/false);
+}
+
+uint32_t PackStoreImpl::FirstWritable() const {
+  std::lock_guard lock(mutex_);
+  uint32_t first = next_pack_;
+  for (const auto& pack : open_) first = std::min(first, pack->number);
+  return first;
+}
+
+Result<std::vector<PackStore::Pack>> PackStoreImpl::ListClosed() const {
+  const uint32_t open = FirstWritable();
+  ZN_ASSIGN_OR_RETURN(const auto names, files_->List(options_.directory));
+  std::map<uint32_t, Pack> packs;
+  for (const std::string& name : names) {
+    const uint32_t number = ParsePackFileName(name, ".pack");
+    if (number == 0 || number >= open) continue;
+    const auto file = files_->OpenForReading(packs_.PathOf(number, ".pack"));
+    if (!file && file.error().code == ErrorCode::kNotFound) continue;  // the writer removed it just now
+    if (!file) return file.error();
+    ZN_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+    packs[number] = {number, static_cast<uint64_t>(size), false};
+  }
+  std::vector<Pack> closed;
+  std::lock_guard lock(mutex_);
+  for (auto& [number, pack] : packs) {
+    pack.collected = collected_.contains(number);
+    closed.push_back(pack);
+  }
+  return closed;
+}
+
+Result<std::vector<uint32_t>> PackStoreImpl::ListMoved() const {
+  ZN_ASSIGN_OR_RETURN(const auto names, files_->List(options_.directory));
+  std::set<uint32_t> moved;
+  for (const std::string& name : names)
+    if (const uint32_t number = ParsePackFileName(name, ".moved")) moved.insert(number);
+  for (const std::string& name : names) moved.erase(ParsePackFileName(name, ".pack"));
+  return std::vector<uint32_t>(moved.begin(), moved.end());
+}
+
+Result<> PackStoreImpl::Replace(uint32_t pack, std::vector<Move> moves) {
+  if (options_.read_only) return Error{ErrorCode::kReadOnly, "the packs are open for reading"};
+  const auto bytes = EncodeMoves(moves, options_.salt);
+  ZN_RETURN_IF_ERROR(WriteWhole(packs_.PathOf(pack, ".moved"), bytes));
+  ZN_ASSIGN_OR_RETURN(moves, DecodeMoves(bytes, options_.salt));  // as readers elsewhere have it: sorted
+  packs_.SetMoved(pack, std::move(moves));
+  std::lock_guard lock(mutex_);
+  collected_.insert(pack);
+  return {};
+}
+
+Result<> PackStoreImpl::Remove(uint32_t pack) {
+  if (options_.read_only) return Error{ErrorCode::kReadOnly, "the packs are open for reading"};
+  ZN_RETURN_IF_ERROR(packs_.Moves(pack));
+  ZN_RETURN_IF_ERROR(files_->SyncDirectory(options_.directory));  // the table's name comes first, whoever gave it
+  ZN_RETURN_IF_ERROR(files_->Remove(packs_.PathOf(pack, ".idx")));
+  ZN_RETURN_IF_ERROR(files_->Remove(packs_.PathOf(pack, ".pack")));
+  packs_.Forget(pack);
+  std::lock_guard lock(mutex_);
+  --stats_.packs;
+  return {};
+}
+
+Result<> PackStoreImpl::RemoveMoves(uint32_t pack) {
+  if (options_.read_only) return Error{ErrorCode::kReadOnly, "the packs are open for reading"};
+  ZN_RETURN_IF_ERROR(files_->Remove(packs_.PathOf(pack, ".moved")));
+  packs_.Forget(pack);
+  return {};
 }
 
 PackStore::Stats PackStoreImpl::stats() const {

@@ -32,6 +32,18 @@ class PackStoreImpl : public PackStore {
     return packs_.OpenRecord(ref);
   }
   Result<int> Descriptor(const RecordRef& ref) const override { return packs_.Descriptor(ref); }
+  Result<std::vector<Pack>> ListClosed() const override;
+  Result<> Close(uint64_t least) override;
+  uint32_t FirstWritable() const override;
+  Result<RecordRef> Locate(const RecordRef& ref, std::vector<Hop>* hops) const override {
+    return packs_.Where(ref, hops);
+  }
+  Result<PackScan> Scan(uint32_t pack) const override { return packs_.Scan(pack); }
+  Result<> Replace(uint32_t pack, std::vector<Move> moves) override;
+  Result<> Remove(uint32_t pack) override;
+  Result<std::vector<uint32_t>> ListMoved() const override;
+  Result<std::vector<Move>> Moves(uint32_t pack) const override { return packs_.Moves(pack); }
+  Result<> RemoveMoves(uint32_t pack) override;
   Stats stats() const override;
 
  private:
@@ -59,6 +71,7 @@ class PackStoreImpl : public PackStore {
   Error Fail(Error error);                                   // takes mutex_
   Result<std::shared_ptr<OpenPack>> PackFor(uint64_t size);  // REQUIRES: mutex_ held
   Result<> SyncNow(bool seal_all);
+  Result<> WriteWhole(const std::string& path, std::span<const std::byte> bytes);
   Result<> Seal(const OpenPack& pack);
 
   const std::shared_ptr<FileSystem> files_;
@@ -71,6 +84,7 @@ class PackStoreImpl : public PackStore {
   // All guarded by mutex_.
   std::vector<std::shared_ptr<OpenPack>> open_;  // the last one takes records, unless it is full
   std::unordered_map<Sha256, RecordRef, NameHash> recent_;
+  std::set<uint32_t> collected_;  // packs with a table of moves
   std::set<uint64_t> writing_;  // numbers of the Puts that are writing
   uint64_t puts_ = 0;
   uint32_t next_pack_ = 1;

@@ -70,6 +70,7 @@ class BulkAppenderImpl final : public BulkAppender {
 
   const std::shared_ptr<RoomImpl> room_;
   StoreCore& core_;
+  const WriteScopes::Scope scope_{core_.writes};
   const Options options_;
 
   StatePtr base_;

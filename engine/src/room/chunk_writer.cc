@@ -35,7 +35,7 @@ Result<PreparedBlock> PrepareBlock(const StoreCore& core, const Geometry& geomet
   if (geometry.dtype != DType::kJson && IsAllFill(geometry.dtype, raw)) return block;
   block.raw_hash = RawHash(core, geometry, shape, raw);
   if (const auto known = core.dedup.Find(block.raw_hash);
-      known && StoredEquals(core, *known, geometry, pipeline, shape, raw)) {
+      known && core.writes.Use(known->file) && StoredEquals(core, *known, geometry, pipeline, shape, raw)) {
     block.ref = *known;
     deduplicated += known->length;
     return block;
@@ -46,7 +46,7 @@ Result<PreparedBlock> PrepareBlock(const StoreCore& core, const Geometry& geomet
     ZN_ASSIGN_OR_RETURN(block.payload, pipeline.Encode(raw, shape));
   }
   block.name = HashSha256(block.payload);
-  if (const auto known = core.packs->Find(block.name)) {
+  if (const auto known = core.packs->Find(block.name); known && core.writes.Use(known->file)) {
     block.ref = *known;
     deduplicated += known->length;
     block.payload.clear();
@@ -154,6 +154,7 @@ Result<bool> PutBlocks(StoreCore& core, PreparedChunk& chunk, size_t threshold) 
   bool any = false;
   for (PreparedBlock& block : chunk.blocks) {
     if (block.payload.empty() || block.payload.size() < threshold) continue;
+    ZN_RETURN_IF_ERROR(core.space.Admit(static_cast<int64_t>(block.payload.size())));
     ZN_ASSIGN_OR_RETURN(block.ref, core.packs->Put(RecordType::kChunk, block.name, block.payload));
     block.payload = {};
     any = true;

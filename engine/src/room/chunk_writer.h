@@ -48,6 +48,8 @@ Result<PreparedChunk> PrepareChunk(const StoreCore& core, const Geometry& geomet
 Result<PreparedChunk> PrepareTextChunk(const StoreCore& core, const Geometry& geometry, uint16_t geometry_index,
                                        const CodecPipeline& pipeline, std::span<const std::string> texts);
 
+/// REQUIRES for all that follow: within a WriteScopes::Scope, until the chunk is sequenced.
+
 /// Writes waiting blocks of at least `threshold` bytes to packs; says whether there were any (then packs->Sync() is due).
 Result<bool> PutBlocks(StoreCore& core, PreparedChunk& chunk, size_t threshold);
 

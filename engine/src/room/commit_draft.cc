@@ -60,7 +60,7 @@ Result<CommitDraft::Finished> CommitDraft::Finish() {
   commit.time_ns = now_ns_;
   commit.frames = state_.frames();
   commit.parent = state_.commit_ref;
-  if (const uint64_t skip = SkipGeneration(commit.generation); skip > 0) {
+  if (const uint64_t skip = SkipGeneration(commit.generation); skip > 0 && skip >= oldest_) {
     ZN_ASSIGN_OR_RETURN(const auto ancestor, FindGeneration(core_, state_.commit_ref, skip));
     commit.skip = ancestor.first;
   }

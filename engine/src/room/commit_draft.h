@@ -15,16 +15,17 @@ namespace zn::internal {
 /// Lives inside Log::Append's build, under the room's write lock.
 class CommitDraft {
  public:
-  /// `fold` is the room's: begun, continued and given up here. Without a later success of Append it must be given up, too.
+  /// Commits of the room below generation `oldest` are not looked at. `fold` is the room's: begun, continued and given up here. Without a later success of Append it must be given up, too.
   CommitDraft(StoreCore& core, const RoomState& tip, const Log::AppendRecord& append, Operation operation,
-              const CommitContext& context, int64_t now_ns, std::unique_ptr<RoomFold>& fold)
+              const CommitContext& context, int64_t now_ns, std::unique_ptr<RoomFold>& fold, uint64_t oldest)
       : core_(core),
         state_(tip),
         append_(append),
         operation_(operation),
         context_(context),
         now_ns_(now_ns),
-        fold_(fold) {}
+        fold_(fold),
+        oldest_(oldest) {}
 
   const RoomState& state() const { return state_; }
   const Log::AppendRecord& append() const { return append_; }
@@ -63,6 +64,7 @@ class CommitDraft {
   const CommitContext& context_;
   const int64_t now_ns_;
   std::unique_ptr<RoomFold>& fold_;
+  const uint64_t oldest_;  // generation below which there are no commits to refer to
   std::vector<Op> ops_;
   bool must_fold_ = false;
 };

@@ -119,6 +119,7 @@ Result<int64_t> RoomImpl::CompactTouched(int64_t max_chunks) {
 
 Result<int64_t> RoomImpl::Merge(const StatePtr& state, std::vector<Window> windows) {
   if (windows.empty()) return 0;
+  const WriteScopes::Scope scope(core_->writes);
   const RowReader reader(*core_, *state);
 
   struct Merged {

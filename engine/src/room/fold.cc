@@ -27,7 +27,8 @@ RootRecord RootOf(const RoomState& state) {
 }  // namespace
 
 RoomFold::RoomFold(const RoomState& state)
-    : root_(RootOf(state)),
+    : trees_(std::make_shared<const FoldTrees>(FoldTrees{state.order, state.versions, state.rows})),
+      root_(RootOf(state)),
       order_(state.order.StartSaving()),
       versions_(state.versions.StartSaving()),
       ops_(state.ops_since_root) {

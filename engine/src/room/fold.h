@@ -7,12 +7,21 @@
 // leaves dead bytes and nothing else.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "log/log.h"
 #include "room/state.h"
 
 namespace zn::internal {
+
+/// The trees of the state that a fold writes. What of them is written nobody refers to yet, so the collection follows them
+/// too.
+struct FoldTrees {
+  OrderTree order;
+  VersionTree versions;
+  std::vector<FieldTree> rows;
+};
 
 /// Used under the room's write lock, inside Log::Append's build where it writes.
 class RoomFold {
@@ -28,8 +37,10 @@ class RoomFold {
   const RecordRef& root_ref() const { return root_ref_; }
   /// What was written so far is in the log's sequence: it will be durable before any later record.
   void Confirm();
+  std::shared_ptr<const FoldTrees> trees() const { return trees_; }
 
  private:
+  const std::shared_ptr<const FoldTrees> trees_;
   RootRecord root_;
   TreeSaver<OrderEntry> order_;
   TreeSaver<VersionEntry> versions_;

@@ -270,6 +270,11 @@ Result<FrameRows> RowReader::RowsAt(FrameId id, uint32_t version) const {
   if (version < 1 || version > newest.version)
     return Error{ErrorCode::kNotFound, "frame " + std::to_string(id) + " has no version " + std::to_string(version) +
                                            "; its newest is " + std::to_string(newest.version)};
+  ZN_ASSIGN_OR_RETURN(const VersionEntry oldest, state_.OldestVersionOf(core_, id));
+  if (version < oldest.version)
+    return Error{ErrorCode::kPruned, "version " + std::to_string(version) + " of frame " + std::to_string(id) +
+                                         " is gone: the room keeps its versions from " +
+                                         std::to_string(oldest.version) + " on"};
   RecordRef ref = newest.record;
   for (uint32_t at = newest.version; at > version; --at) {
     ZN_ASSIGN_OR_RETURN(const VersionRecord record, ReadVersionRecord(core_, ref));

@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint8_t kPayloadVersion = 1;
 constexpr uint8_t kCheckpointVersion = 2;
+constexpr uint8_t kRetainingVersion = 2;  // of refs and room models that do not keep everything
 
 Error Malformed(const char* what) {
   return {ErrorCode::kCorrupt, std::string("malformed ") + what + " record; run zn-fsck"};
@@ -383,26 +384,29 @@ Result<VersionRecord> DecodeVersion(std::span<const std::byte> bytes) {
 
 std::vector<std::byte> EncodeRef(const RefRecord& ref) {
   ByteWriter out;
-  out.Put(kPayloadVersion);
+  out.Put(ref.oldest > 1 ? kRetainingVersion : kPayloadVersion);
   out.Put<uint8_t>(ref.deleted);
   out.Put(ref.room);
   out.PutString(ref.name);
   out.PutString(ref.base);
   PutOptionalRef(out, ref.commit);
   PutOptionalRef(out, ref.model);
+  if (ref.oldest > 1) out.Put(ref.oldest);
   return out.Take();
 }
 
 namespace {
 bool GetRefRecord(ByteReader& in, RefRecord& ref) {
-  if (!Begin(in)) return false;
+  const auto version = in.Get<uint8_t>();
+  if (version != kPayloadVersion && version != kRetainingVersion) return false;
   ref.deleted = in.Get<uint8_t>() != 0;
   ref.room = in.Get<uint64_t>();
   ref.name = in.GetString();
   ref.base = in.GetString();
   ref.commit = GetOptionalRef(in);
   ref.model = GetOptionalRef(in);
-  return in.ok();
+  if (version == kRetainingVersion) ref.oldest = in.Get<uint64_t>();
+  return in.ok() && ref.oldest > 0;
 }
 }  // namespace
 
@@ -414,23 +418,35 @@ Result<RefRecord> DecodeRef(std::span<const std::byte> bytes) {
 }
 
 std::vector<std::byte> EncodeModel(const RoomModel& model) {
+  const bool retaining = model.retention.has_value();
   ByteWriter out;
-  out.Put(kPayloadVersion);
+  out.Put(retaining ? kRetainingVersion : kPayloadVersion);
   out.Put(static_cast<uint8_t>((model.locked ? 1 : 0) | (model.hidden ? 2 : 0)));
   out.PutString(model.description);
   out.PutString(model.metadata);
+  if (retaining) {
+    out.Put(model.retention->commits);
+    out.Put(model.retention->nanoseconds);
+  }
   return out.Take();
 }
 
 Result<RoomModel> DecodeModel(std::span<const std::byte> bytes) {
   ByteReader in(bytes);
   RoomModel model;
-  if (!Begin(in)) return Malformed("room model");
+  const auto version = in.Get<uint8_t>();
+  if (version != kPayloadVersion && version != kRetainingVersion) return Malformed("room model");
   const auto flags = in.Get<uint8_t>();
   model.locked = (flags & 1) != 0;
   model.hidden = (flags & 2) != 0;
   model.description = in.GetString();
   model.metadata = in.GetString();
+  if (version == kRetainingVersion) {
+    model.retention.emplace();
+    model.retention->commits = in.Get<int64_t>();
+    model.retention->nanoseconds = in.Get<int64_t>();
+    if (model.retention->commits < 0 || model.retention->nanoseconds < 0) return Malformed("room model");
+  }
   if (!in.ok() || in.remaining() != 0) return Malformed("room model");
   return model;
 }

@@ -112,6 +112,7 @@ struct RefRecord {
   std::string base;
   RecordRef commit;
   RecordRef model;
+  uint64_t oldest = 1;  // generation of the oldest commit that is kept; those below may be gone
 };
 
 /// kCheckpoint: all refs and the control records as of the groups before it.

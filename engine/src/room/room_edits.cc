@@ -161,6 +161,7 @@ Result<CommitInfo> RoomImpl::PlaceFrames(const Placement& place, NewFrames& fram
 
 Result<CommitInfo> RoomImpl::AddFrames(const Placement& place, const CommitContext& context,
                                        const std::function<Result<NewFrames>(const RoomState&)>& prepare) {
+  const WriteScopes::Scope scope(core_->writes);
   ZN_RETURN_IF_ERROR(CheckWritable(context));
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
@@ -235,6 +236,7 @@ Result<bool> SameAsStored(const RowReader& reader, uint32_t field, FrameId id, c
 Result<CommitInfo> RoomImpl::ChangeFrames(Operation operation, std::span<const FrameId> ids, const FrameBatch& changes,
                                           std::span<const std::string> remove, bool replace,
                                           std::span<const BaseVersion> bases, const CommitContext& context) {
+  const WriteScopes::Scope scope(core_->writes);
   ZN_RETURN_IF_ERROR(CheckWritable(context));
   ZN_RETURN_IF_ERROR(ValidateBatch(changes));
   if (changes.frames() != static_cast<int64_t>(ids.size()) || (!bases.empty() && bases.size() != ids.size()))

@@ -14,6 +14,11 @@ constexpr size_t kMaxMessage = 4096;
 constexpr size_t kMaxMetadata = 64 << 10;
 constexpr size_t kOldStates = 8;
 
+/// What takes things back is possible on a full disk, too.
+bool MayUseReserve(Operation operation) {
+  return operation == Operation::kUndo || operation == Operation::kRedo || operation == Operation::kDelete;
+}
+
 }  // namespace
 
 Error StaleHead(const RoomState& tip) {
@@ -33,10 +38,13 @@ RefRecord RoomImpl::ref() const {
 Result<StatePtr> RoomImpl::HeadState() const {
   const std::lock_guard lock(head_mutex_);
   if (!head_) {
+    const LiveStates::Pin pin(core_->live, ref_.commit);
+    const uint64_t sequence = core_->log->durable_sequence();  // no later than what ref_ is of: a lease relies on it
     ZN_ASSIGN_OR_RETURN(RoomState state, LoadState(*core_, core_->pipelines, ref_.commit));
     state.room = ref_.room;
-    state.position = {core_->epoch, core_->log->durable_sequence()};
-    head_ = std::make_shared<const RoomState>(std::move(state));
+    state.position = {core_->epoch, sequence};
+    ZN_ASSIGN_OR_RETURN(state.floor, FloorAt(state.commit_ref, ref_.oldest));
+    head_ = core_->live.Add(std::make_shared<const RoomState>(std::move(state)));
   }
   return head_;
 }
@@ -96,16 +104,39 @@ Result<StatePtr> RoomImpl::LoadCommit(const CommitId& id) const {
   }
   const Error unknown{ErrorCode::kNotFound, "commit " + id.ToString() + " is not in the history of room " + ref().name};
   if (id.generation == 0 || id.generation > head->commit.generation) return unknown;
-  ZN_ASSIGN_OR_RETURN(const auto found, FindGeneration(*core_, head->commit_ref, id.generation));
-  if (!(CommitIdOf(id.generation, found.first.name) == id)) return unknown;
-  ZN_ASSIGN_OR_RETURN(RoomState loaded, LoadState(*core_, core_->pipelines, found.first));
+  ZN_RETURN_IF_ERROR(CheckKept(id));
+  const auto found = FindGeneration(*core_, head->commit_ref, id.generation);
+  if (!found) {
+    ZN_RETURN_IF_ERROR(CheckKept(id));  // the bound may have moved on the way
+    return found.error();
+  }
+  if (!(CommitIdOf(id.generation, found->first.name) == id)) return unknown;
+  const LiveStates::Pin pin(core_->live, found->first);
+  ZN_RETURN_IF_ERROR(CheckKept(id));  // a collection that has not seen the pin has moved the bound before
+  ZN_ASSIGN_OR_RETURN(RoomState loaded, LoadState(*core_, core_->pipelines, found->first));
   loaded.room = head->room;
   loaded.position = head->position;
-  auto state = std::make_shared<const RoomState>(std::move(loaded));
+  loaded.floor = head->floor;
+  const StatePtr state = core_->live.Add(std::make_shared<const RoomState>(std::move(loaded)));
   const std::lock_guard lock(head_mutex_);
   old_states_.push_front(state);
   if (old_states_.size() > kOldStates) old_states_.pop_back();
-  return StatePtr(state);
+  return state;
+}
+
+Result<VersionTree> RoomImpl::FloorAt(const RecordRef& head, uint64_t oldest) const {
+  if (oldest <= 1) return VersionTree();
+  ZN_ASSIGN_OR_RETURN(const auto found, FindGeneration(*core_, head, oldest));
+  ZN_ASSIGN_OR_RETURN(RoomState state, LoadState(*core_, core_->pipelines, found.first));
+  return std::move(state.versions);
+}
+
+Result<> RoomImpl::CheckKept(const CommitId& id) const {
+  const std::lock_guard lock(head_mutex_);
+  if (id.generation >= ref_.oldest) return {};
+  return Error{ErrorCode::kPruned, "commit " + id.ToString() + " of room " + ref_.name +
+                                       " is gone: the room keeps its commits from generation " +
+                                       std::to_string(ref_.oldest) + " on"};
 }
 
 Result<Snapshot> RoomImpl::At(const CommitId& commit) const {
@@ -120,9 +151,14 @@ Result<std::vector<CommitSummary>> RoomImpl::History(std::optional<CommitId> fro
   }
   std::vector<CommitSummary> history;
   for (RecordRef ref = state->commit_ref; ref && history.size() < limit;) {
-    ZN_ASSIGN_OR_RETURN(CommitRecord commit, ReadCommitHeader(*core_, ref));
+    auto read = ReadCommitHeader(*core_, ref);
+    // The bound may have moved since its child was read.
+    if (!read && !history.empty() && history.back().id.generation <= this->ref().oldest) break;
+    if (!read) return std::move(read).error();
+    CommitRecord commit = std::move(*read);
     history.push_back({CommitIdOf(commit.generation, ref.name), commit.operation, std::move(commit.actor),
                        std::move(commit.message), commit.time_ns, commit.frames});
+    if (commit.generation <= this->ref().oldest) break;
     ref = commit.parent;
   }
   return history;
@@ -153,9 +189,18 @@ void RoomImpl::Publish(StatePtr state) {
   head_ = std::move(state);
 }
 
+uint64_t RoomImpl::OldestOfFork(const RoomState& base) const {
+  if (!base.commit_ref) return 1;
+  // What its base has let go of since the fork was asked for is not there for the fork either.
+  const auto room = core_->sequenced.by_room.find(base_room_);
+  const bool kept = room != core_->sequenced.by_room.end() && room->second.oldest <= base.commit.generation;
+  return kept ? room->second.oldest : base.commit.generation + 1;
+}
+
 Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const CommitContext& context,
                                                       const Check& check, const Fill& fill) {
   ZN_RETURN_IF_ERROR(CheckWritable(context));
+  ZN_RETURN_IF_ERROR(MayUseReserve(operation) ? core_->space.AdmitToReserve(1) : core_->space.Admit(1));
   CommitInfo info;
   RecordStatePtr records;
   Ticket ticket;
@@ -170,13 +215,17 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
     std::optional<CommitDraft::Finished> finished;
     RefRecord new_ref;
     auto appended = core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
-      if (tip->room != 0) {
+      uint64_t oldest = 1;
+      if (tip->room == 0) {
+        oldest = OldestOfFork(*tip);
+      } else {
         const auto sequenced = core_->sequenced.by_room.find(tip->room);
         if (sequenced == core_->sequenced.by_room.end())
           return Error{ErrorCode::kNotFound, "room " + ref().name + " was deleted"};
+        oldest = sequenced->second.oldest;
         if (operation != Operation::kMaintenance) ZN_RETURN_IF_ERROR(CheckUnlocked(sequenced->second.model));
       }
-      CommitDraft draft(*core_, *tip, append, operation, context, core_->clock(), fold_);
+      CommitDraft draft(*core_, *tip, append, operation, context, core_->clock(), fold_, oldest);
       ZN_RETURN_IF_ERROR(fill(draft, info));
       ZN_ASSIGN_OR_RETURN(finished, draft.Finish());
       info.commit = finished->state.commit;
@@ -190,6 +239,7 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
         finished->state.room = core_->sequenced.next_room++;
         RefRecord born = ref();
         born.room = finished->state.room;
+        born.oldest = oldest;
         born.model = append(RecordType::kRoomModel, EncodeModel(first_model_));
         core_->sequenced.by_room[born.room] = born;
       }
@@ -211,14 +261,17 @@ Result<std::optional<CommitInfo>> RoomImpl::TryCommit(Operation operation, const
         fold_.reset();
       }
     }
+    // A fork of what its base has let go of begins with itself.
+    if (tip->room == 0 && new_ref.oldest == finished->state.commit.generation) finished->state.floor = finished->state.versions;
     finished->state.position = info.position = {core_->epoch, core_->log->SequenceOf(ticket)};
     finished->state.ticket = ticket;
     touched = std::move(finished->touched);
-    const auto next = std::make_shared<const RoomState>(std::move(finished->state));
+    const StatePtr next = core_->live.Add(std::make_shared<const RoomState>(std::move(finished->state)));
     {
       const std::lock_guard head_lock(head_mutex_);
       tip_ = next;
       ref_.room = new_ref.room;
+      ref_.oldest = new_ref.oldest;
       if (!ref_.model) ref_.model = new_ref.model;
     }
     const auto kind = tip->room == 0 ? RoomChange::Kind::kCreated : RoomChange::Kind::kCommit;
@@ -337,7 +390,8 @@ void RoomImpl::PrepareFirstCommit(const RoomModel& model, const StatePtr& base) 
   RoomState start = base ? *base : EmptyState(core_->pipelines);
   start.room = 0;
   first_model_ = model;
-  head_ = tip_ = std::make_shared<const RoomState>(std::move(start));
+  if (base) base_room_ = base->room;
+  head_ = tip_ = core_->live.Add(std::make_shared<const RoomState>(std::move(start)));
 }
 
 Result<> RoomImpl::Begin(Operation operation, const CommitContext& context) {
@@ -345,6 +399,72 @@ Result<> RoomImpl::Begin(Operation operation, const CommitContext& context) {
   now.pending = nullptr;
   ZN_RETURN_IF_ERROR(CommitNow(operation, now, [](CommitDraft&, CommitInfo&) { return Result<>(); }));
   return {};
+}
+
+Result<uint64_t> RoomImpl::OldestToKeep(const RefRecord& ref, const Retention& retention, int64_t now_ns) const {
+  if (retention.keeps_all() || !ref.commit) return ref.oldest;
+  int64_t commits = 0;
+  for (RecordRef at = ref.commit; at;) {
+    ZN_ASSIGN_OR_RETURN(const CommitRecord commit, ReadCommitHeader(*core_, at));
+    if (commit.generation <= ref.oldest) break;
+    // What the background merges is no change that anybody would go back to.
+    if (commit.operation != Operation::kMaintenance) ++commits;
+    const bool enough = retention.commits > 0 && commits >= retention.commits;
+    // The room as it was at any moment within the time: so the last commit before it is one of them.
+    const bool long_ago = retention.nanoseconds > 0 && commit.time_ns < now_ns - retention.nanoseconds;
+    if ((retention.commits == 0 || enough) && (retention.nanoseconds == 0 || long_ago)) return commit.generation;
+    at = commit.parent;
+  }
+  return ref.oldest;
+}
+
+Retention RoomImpl::retention() const {
+  const auto model = LoadModel(ref().model);
+  // A model that cannot be read says not that anything may go.
+  return model ? model->retention.value_or(core_->default_retention) : Retention();
+}
+
+Result<int64_t> RoomImpl::LetGo(const Retention& retention, int64_t now_ns) {
+  if (retention.keeps_all()) return 0;
+  int64_t gone = 0;
+  Ticket ticket;
+  uint64_t oldest = 1;
+  VersionTree floor;
+  {
+    const std::lock_guard lock(write_mutex_);
+    ZN_ASSIGN_OR_RETURN(const StatePtr tip, Tip());
+    RefRecord now = ref();
+    if (now.deleted || now.room == 0) return 0;
+    now.commit = tip->commit_ref;
+    ZN_ASSIGN_OR_RETURN(oldest, OldestToKeep(now, retention, now_ns));
+    if (oldest <= now.oldest) return 0;
+    gone = static_cast<int64_t>(oldest - now.oldest);
+    ZN_ASSIGN_OR_RETURN(floor, FloorAt(tip->commit_ref, oldest));
+    ZN_ASSIGN_OR_RETURN(ticket, core_->log->Append([&](const Log::AppendRecord& append) -> Result<> {
+      const auto sequenced = core_->sequenced.by_room.find(now.room);
+      if (sequenced == core_->sequenced.by_room.end())
+        return Error{ErrorCode::kNotFound, "room " + now.name + " was deleted"};
+      sequenced->second.oldest = oldest;
+      append(RecordType::kRef, EncodeRef(sequenced->second));
+      return {};
+    }));
+    // Whatever is sequenced from here on refers to nothing older.
+    auto next = std::make_shared<RoomState>(*tip);
+    next->floor = floor;
+    const std::lock_guard head_lock(head_mutex_);
+    tip_ = core_->live.Add(std::move(next));
+    ref_.oldest = oldest;
+    old_states_.clear();
+  }
+  ZN_RETURN_IF_ERROR(WaitAndPublish(ticket, nullptr));
+  // What was sequenced before has been published by now, and says nothing of the floor.
+  const std::lock_guard head_lock(head_mutex_);
+  if (head_) {
+    auto head = std::make_shared<RoomState>(*head_);
+    head->floor = std::move(floor);
+    head_ = core_->live.Add(std::move(head));
+  }
+  return gone;
 }
 
 Result<> RoomImpl::End(const CommitContext& context) {
@@ -381,7 +501,7 @@ Result<> RoomImpl::End(const CommitContext& context) {
 
 void RoomImpl::Follow(const RefRecord& ref) {
   const std::lock_guard lock(head_mutex_);
-  const bool moved = !(ref_.commit == ref.commit);
+  const bool moved = !(ref_.commit == ref.commit) || ref_.oldest != ref.oldest;
   ref_ = ref;
   if (!moved) return;
   head_ = tip_ = nullptr;
@@ -575,6 +695,11 @@ Result<CommitInfo> RoomImpl::Travel(bool forward, FrameId id, const CommitContex
     };
     ZN_ASSIGN_OR_RETURN(const VersionRecord current, lineage_of(newest.version));
     const uint32_t target = forward ? current.redo : current.undo;
+    ZN_ASSIGN_OR_RETURN(const VersionEntry oldest, draft.state().OldestVersionOf(*core_, id));
+    if (target != 0 && target < oldest.version)
+      return Error{ErrorCode::kPruned, "version " + std::to_string(target) + " of frame id " + std::to_string(id) +
+                                           " is gone: the room keeps its versions from " +
+                                           std::to_string(oldest.version) + " on"};
     if (target == 0)
       return Error{ErrorCode::kOutOfRange, std::string("frame id ") + std::to_string(id) + " has nothing left to " +
                                                (forward ? "redo" : "undo")};

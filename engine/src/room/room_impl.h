@@ -24,8 +24,6 @@
 
 namespace zn::internal {
 
-using StatePtr = std::shared_ptr<const RoomState>;
-
 /// Rows of new frames, ready to be placed: from a batch, or from a bulk append.
 struct NewFrames {
   int64_t count = 0;
@@ -118,6 +116,23 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   /// A follower's room has a newer ref.
   void Follow(const RefRecord& ref);
   RefRecord ref() const;
+  /// What it says, or the store's default.
+  Retention retention() const;
+  /// The generation of the oldest commit that `retention` keeps of the history before `ref`; at least ref.oldest.
+  Result<uint64_t> OldestToKeep(const RefRecord& ref, const Retention& retention, int64_t now_ns) const;
+  /// Lets go of what `retention` does not keep, durably: from then on it is kPruned, and nothing new refers to it. Returns
+  /// how many commits.
+  Result<int64_t> LetGo(const Retention& retention, int64_t now_ns);
+  /// The newest durable state, if it was loaded; else null.
+  StatePtr loaded_head() const {
+    const std::lock_guard lock(head_mutex_);
+    return head_;
+  }
+  /// The trees of a fold under way, or null.
+  std::shared_ptr<const FoldTrees> fold_trees() {
+    const std::lock_guard lock(write_mutex_);
+    return fold_ ? fold_->trees() : nullptr;
+  }
   /// Tells the listener that the room came or went. REQUIRES: whoever finds the room by name waits meanwhile.
   void Announce();
   /// Makes every kept snapshot of this room look old: it left the store's table.
@@ -162,10 +177,17 @@ class RoomImpl final : public Room, public std::enable_shared_from_this<RoomImpl
   /// Waits for the log, then makes visible what became durable.
   Result<> WaitAndPublish(Ticket ticket, RecordStatePtr records);
   Result<StatePtr> LoadCommit(const CommitId& commit) const;
+  /// The versions of the commit of generation `oldest` before `head`; none for 1.
+  Result<VersionTree> FloorAt(const RecordRef& head, uint64_t oldest) const;
+  /// For its first commit: how far back a fork of `base` may look. Within Log::Append's build.
+  uint64_t OldestOfFork(const RoomState& base) const;
+  /// kPruned when the commit is older than what the room keeps.
+  Result<> CheckKept(const CommitId& commit) const;
 
   const std::shared_ptr<StoreCore> core_;
 
-  RoomModel first_model_;  // constant once the room is in the store
+  RoomModel first_model_;   // constant once the room is in the store, as is
+  uint64_t base_room_ = 0;  // the incarnation it forks from
 
   std::mutex write_mutex_;
   mutable StatePtr tip_;  // guarded by write_mutex_, and by head_mutex_ for loading

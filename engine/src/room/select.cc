@@ -41,7 +41,7 @@ Result<Snapshot> Snapshot::Select(std::span<const PositionRun> frames,
     table->listed_to_all.push_back(state_->table->listed_to_all[index]);
   }
   state->table = std::move(table);
-  return Snapshot(store_, std::move(state));
+  return Snapshot(store_, store_->live.Add(std::move(state)));
 }
 
 }  // namespace zn

@@ -92,9 +92,10 @@ Result<uint32_t> Snapshot::VersionOf(FrameId id) const {
 Result<std::vector<FrameVersion>> Snapshot::Versions(FrameId id, size_t limit) const {
   if (id < 0 || id >= state_->next_id) return NoFrame(id);
   ZN_ASSIGN_OR_RETURN(const VersionEntry newest, state_->VersionOf(*store_, id));
+  ZN_ASSIGN_OR_RETURN(const VersionEntry oldest, state_->OldestVersionOf(*store_, id));
   std::vector<FrameVersion> versions;
   RecordRef ref = newest.record;
-  for (uint32_t at = newest.version; at > 1 && versions.size() < limit; --at) {
+  for (uint32_t at = newest.version; at > 1 && at >= oldest.version && versions.size() < limit; --at) {
     ZN_ASSIGN_OR_RETURN(const VersionRecord record, internal::ReadVersionRecord(*store_, ref));
     FrameVersion version{id, at, record.operation, record.actor, record.time_ns, {}};
     for (const auto& old : record.old_rows) {
@@ -104,7 +105,7 @@ Result<std::vector<FrameVersion>> Snapshot::Versions(FrameId id, size_t limit) c
     versions.push_back(std::move(version));
     ref = record.previous;
   }
-  if (versions.size() < limit) versions.push_back({id, 1, Operation::kAppend, "", 0, {}});
+  if (oldest.version == 1 && versions.size() < limit) versions.push_back({id, 1, Operation::kAppend, "", 0, {}});
   return versions;
 }
 

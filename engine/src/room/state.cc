@@ -131,9 +131,9 @@ Result<FieldEntry> RoomState::RowOf(const NodeSource& source, uint32_t field, Fr
   return found.entry.SliceFrom(static_cast<uint64_t>(id) - found.start);
 }
 
-Result<VersionEntry> RoomState::VersionOf(const NodeSource& source, FrameId id) const {
-  if (static_cast<uint64_t>(id) < versions.span()) {
-    ZN_ASSIGN_OR_RETURN(const auto found, versions.Find(source, static_cast<uint64_t>(id)));
+Result<VersionEntry> RoomState::VersionIn(const NodeSource& source, const VersionTree& tree, FrameId id) {
+  if (static_cast<uint64_t>(id) < tree.span()) {
+    ZN_ASSIGN_OR_RETURN(const auto found, tree.Find(source, static_cast<uint64_t>(id)));
     if (found.entry.version != 0) return found.entry;
   }
   return VersionEntry{1, {}};

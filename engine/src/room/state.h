@@ -51,6 +51,7 @@ struct RoomState {
   int64_t first_shifted = INT64_MAX;
   OrderTree order;
   VersionTree versions;
+  VersionTree floor;  // the versions of the oldest commit that the room keeps: older ones are gone; empty: none is
   std::shared_ptr<const FieldTable> table;
   std::vector<FieldTree> rows;  // by index in table->all
 
@@ -59,7 +60,10 @@ struct RoomState {
   /// The row of a frame: absent beyond the tree's end.
   Result<FieldEntry> RowOf(const NodeSource& source, uint32_t field, FrameId id) const;
   /// Version and record of a frame; {1, null} by default.
-  Result<VersionEntry> VersionOf(const NodeSource& source, FrameId id) const;
+  Result<VersionEntry> VersionOf(const NodeSource& source, FrameId id) const { return VersionIn(source, versions, id); }
+  /// The oldest version whose content is kept.
+  Result<VersionEntry> OldestVersionOf(const NodeSource& source, FrameId id) const { return VersionIn(source, floor, id); }
+  static Result<VersionEntry> VersionIn(const NodeSource& source, const VersionTree& tree, FrameId id);
 };
 
 /// The empty room: no frames, only the atom counts' field.

@@ -16,10 +16,13 @@
 #include "log/log.h"
 #include "pack/pack_store.h"
 #include "room/dedup.h"
+#include "room/disk_space.h"
 #include "room/fold_policy.h"
+#include "room/live_states.h"
 #include "room/read_ahead.h"
 #include "room/records.h"
 #include "room/superblock.h"
+#include "room/write_scopes.h"
 #include "zn/engine/store.h"
 
 namespace zn::internal {
@@ -46,7 +49,11 @@ struct StoreCore : NodeSource {
   std::unique_ptr<Log> log;
   std::unique_ptr<ChunkIo> chunks;
   PipelineCache pipelines;
-  DedupIndex dedup;
+  mutable DedupIndex dedup;
+  mutable LiveStates live;
+  mutable WriteScopes writes{[this] { return packs->FirstWritable(); }};
+  Retention default_retention;
+  DiskSpace space;
   mutable ReadAhead read_ahead;
   std::shared_ptr<RecordTable> records;
   Store::Listener listener;  // set before the first write

@@ -11,6 +11,8 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "collect/collector.h"
+#include "collect/leases.h"
 #include "room/open_store.h"
 #include "room/room_impl.h"
 #include "zn/engine/store.h"
@@ -70,6 +72,8 @@ class StoreImpl final : public Store {
   RecordView records() const override { return RecordView(core_->records); }
   Result<> Update(const RecordChanges& changes) override;
   void SetListener(Listener listener) override { core_->listener = std::move(listener); }
+  Result<CollectSummary> Collect(const CollectOptions& options,
+                                 const std::function<void(const CollectProgress&)>& progress) override;
   Result<> Refresh() override;
   Stats stats() const override;
 
@@ -87,6 +91,7 @@ class StoreImpl final : public Store {
   Result<> OpenParts(const StoreOptions& options, internal::StoreSeams seams);
 
   std::shared_ptr<StoreCore> core_;
+  std::unique_ptr<internal::Collector> collector_;
   File lock_;
   bool knows_rooms_ = false;  // open for writing, and the log was replayed
 
@@ -95,6 +100,23 @@ class StoreImpl final : public Store {
   std::map<uint64_t, std::string> names_;                       // guarded by mutex_: by incarnation
   std::set<std::string> reserved_;                              // guarded by mutex_
   std::mutex refresh_mutex_;
+
+  /// Tells the writer what this reader still needs.
+  void HoldLease();
+  std::unique_ptr<Lease> lease_;  // of a reader; null where the store's folder cannot be written
+
+  /// Collects now and then, while the store is open for writing.
+  void CollectNowAndThen();
+  bool CollectionIsDue() const;
+  BackgroundCollection collection_;
+  std::thread collecting_;
+  std::atomic<bool> stop_collecting_{false};
+  std::atomic<int64_t> deleted_rooms_{0};
+  struct Collected {
+    std::chrono::steady_clock::time_point at;
+    uint64_t sequence = 0;
+    int64_t written = 0, deleted_rooms = 0;
+  } collected_;  // of the last one; only its thread's
 
   /// Merges what edits and appends leave in pieces, while the store is open for writing.
   void Maintain();
@@ -155,7 +177,8 @@ Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, con
     ZN_RETURN_IF_ERROR(MakeDirectoryDurably(directory));
     ZN_ASSIGN_OR_RETURN(const auto entries, ListDirectory(directory));
     // What a process that was killed while it made the store leaves behind.
-    const std::set<std::string, std::less<>> own = {"lock", "log", "packs", "incoming", "cache", "quarantine"};
+    const std::set<std::string, std::less<>> own = {"lock",     "log",   "packs",
+                                                      "incoming", "cache", "quarantine", "leases"};
     for (const std::string& entry : entries)
       if (!own.contains(entry) && entry.rfind("superblock", 0) != 0)
         return Error{ErrorCode::kInvalidArgument,
@@ -165,6 +188,9 @@ Result<std::unique_ptr<Store>> StoreImpl::Open(const std::string& directory, con
     const std::string lock_path = directory + "/lock";
     auto lock = File::Open(lock_path, PathExists(lock_path) ? File::kReadWrite : File::kCreateNew);
     if (!lock && PathExists(lock_path)) lock = File::Open(lock_path, File::kReadWrite);  // another made it just now
+    if (!lock && lock.error().code == ErrorCode::kReadOnly)
+      return Error{ErrorCode::kReadOnly, "the store " + directory +
+                                             " is on a file system that cannot be written; it can be opened for reading"};
     if (!lock) return std::move(lock).error();
     if (auto locked = lock->TryLock(true); !locked) {
       if (locked.error().code != ErrorCode::kBusy) return std::move(locked).error();
@@ -203,7 +229,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams 
   log_options.salt = core.superblock.record_salt;
   log_options.read_only = options.read_only;
   log_options.boot = BootNumber();
-  log_options.max_file_bytes = seams.log_file_bytes;
+  log_options.max_file_bytes = seams.sizes.log_file_bytes;
   ZN_ASSIGN_OR_RETURN(core.log, OpenLog(disk, log_options));
 
   core.packs = std::move(seams.packs);
@@ -213,6 +239,7 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams 
     pack_options.quarantine = log_options.quarantine;
     pack_options.salt = core.superblock.record_salt;
     pack_options.read_only = options.read_only;
+    pack_options.seal_bytes = seams.sizes.pack_bytes;
     ZN_ASSIGN_OR_RETURN(core.packs, OpenPackStore(disk, pack_options));
   }
 
@@ -224,8 +251,17 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams 
   ZN_ASSIGN_OR_RETURN(core.cache, ChunkCache::Open(cache_options));
   core.chunks = std::make_unique<ChunkIo>(*core.log, *core.packs, *core.cache);
   core.records = std::make_shared<RecordTable>(core, options.audit_lines);
+  core.default_retention = options.default_retention;
+  core.space.Start([directory = core.directory] { return FreeBytes(directory); }, options.reserve_bytes);
+  collector_ = std::make_unique<internal::Collector>(core, seams.sizes.collect_step);
 
+  if (options.read_only) {
+    // Before the first look, so that what is seen then stays. Without one (a disk or folder that cannot be written) the
+    // writer does not know of this reader.
+    if (auto lease = Lease::Take(core.directory + "/leases")) lease_ = std::move(*lease);
+  }
   ZN_RETURN_IF_ERROR(Replay());
+  HoldLease();
   if (options.read_only) return {};
 
   knows_rooms_ = true;
@@ -246,6 +282,8 @@ Result<> StoreImpl::OpenParts(const StoreOptions& options, internal::StoreSeams 
     return {};
   }));
   ZN_RETURN_IF_ERROR(core.log->Wait(ticket));
+  collection_ = options.collection;
+  if (collection_.bytes_per_second > 0) collecting_ = std::thread([this] { CollectNowAndThen(); });
   if (options.background_maintenance) maintenance_ = std::thread([this] { Maintain(); });
   return {};
 }
@@ -340,18 +378,86 @@ Result<> StoreImpl::Update(const RecordChanges& changes) {
   return {};
 }
 
-Result<> StoreImpl::Refresh() { return core_->read_only ? Replay() : Result<>(); }
+Result<CollectSummary> StoreImpl::Collect(const CollectOptions& options,
+                                          const std::function<void(const CollectProgress&)>& progress) {
+  std::unique_lock following(refresh_mutex_, std::defer_lock);
+  if (core_->read_only) following.lock();  // refs stay as they are meanwhile
+  std::vector<std::shared_ptr<RoomImpl>> rooms;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, room] : rooms_) rooms.push_back(room);
+  }
+  return collector_->Run(rooms, options, progress);
+}
+
+Result<> StoreImpl::Refresh() {
+  if (!core_->read_only) return {};
+  ZN_RETURN_IF_ERROR(Replay());
+  HoldLease();
+  return {};
+}
+
+void StoreImpl::HoldLease() {
+  if (!lease_) return;
+  const std::lock_guard following(refresh_mutex_);
+  uint64_t oldest = core_->log->durable_sequence();
+  std::set<const internal::RoomState*> newest;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, room] : rooms_) newest.insert(room->loaded_head().get());
+  }
+  // What is a room's newest state now is needed from now on, however long ago it was read. What is just being loaded may
+  // be of any moment before.
+  if (!core_->live.pins().empty()) return;
+  for (const StatePtr& state : core_->live.states())
+    if (!newest.contains(state.get())) oldest = std::min(oldest, state->position.sequence);
+  lease_->Hold(oldest);
+}
+
+bool StoreImpl::CollectionIsDue() const {
+  constexpr int64_t kMuch = 64 << 20;
+  const auto log = core_->log->stats();
+  const int64_t written = log.bytes_written + core_->packs->stats().bytes_written;
+  if (collected_.deleted_rooms != deleted_rooms_.load() || written - collected_.written >= kMuch) return true;
+  const bool changed = core_->log->durable_sequence() != collected_.sequence;
+  return changed && std::chrono::steady_clock::now() - collected_.at >= collection_.every;
+}
+
+void StoreImpl::CollectNowAndThen() {
+  const auto pause = std::min<std::chrono::milliseconds>(collection_.every, std::chrono::seconds(5));
+  CollectOptions options;
+  options.bytes_per_second = collection_.bytes_per_second;
+  options.cancel = &stop_collecting_;
+  collected_.at = std::chrono::steady_clock::now();
+  for (;;) {
+    {
+      std::unique_lock lock(maintenance_mutex_);
+      if (maintenance_wake_.wait_for(lock, pause, [&] { return closing_; })) return;
+    }
+    (void)collector_->FinishWaiting();
+    if (!CollectionIsDue()) continue;
+    Collected now;
+    now.deleted_rooms = deleted_rooms_.load();
+    // What fails here is counted (stats), and tried again when the next one is due.
+    (void)Collect(options, {});
+    now.at = std::chrono::steady_clock::now();
+    now.sequence = core_->log->durable_sequence();
+    now.written = core_->log->stats().bytes_written + core_->packs->stats().bytes_written;
+    collected_ = now;
+  }
+}
 
 StoreImpl::~StoreImpl() {
   if (!core_) return;
-  if (maintenance_.joinable()) {
-    {
-      const std::lock_guard lock(maintenance_mutex_);
-      closing_ = true;
-    }
-    maintenance_wake_.notify_all();
-    maintenance_.join();
+  {
+    const std::lock_guard lock(maintenance_mutex_);
+    closing_ = true;
   }
+  stop_collecting_ = true;
+  maintenance_wake_.notify_all();
+  if (maintenance_.joinable()) maintenance_.join();
+  if (collecting_.joinable()) collecting_.join();
+  lease_.reset();
   {
     const std::lock_guard lock(mutex_);
     rooms_.clear();
@@ -481,6 +587,7 @@ Result<> StoreImpl::DeleteRoom(const std::string& name, const CommitContext& con
   names_.erase(room->ref().room);
   room->Retire();
   room->Announce();
+  ++deleted_rooms_;
   return {};
 }
 
@@ -498,6 +605,15 @@ Store::Stats StoreImpl::stats() const {
   const auto packs = core_->packs->stats();
   stats.pack_bytes_written = packs.bytes_written;
   stats.packs = packs.packs;
+  const auto collected = collector_->totals();
+  stats.collections = collected.collections;
+  stats.collections_failed = collected.failed;
+  stats.collecting = collected.running;
+  stats.collected_bytes = collected.freed_bytes;
+  stats.copied_bytes = collected.copied_bytes;
+  stats.waiting_bytes = collected.waiting_bytes;
+  stats.commits_pruned = collected.commits_pruned;
+  stats.disk_free_bytes = core_->space.Free();
   stats.commits = core_->commits.load(std::memory_order_relaxed);
   const std::lock_guard lock(mutex_);
   stats.rooms = static_cast<int64_t>(rooms_.size());
@@ -517,10 +633,12 @@ Result<std::unique_ptr<Store>> OpenStoreWith(StoreSeams seams, const std::string
 }
 
 Result<std::unique_ptr<Store>> OpenStoreOn(std::shared_ptr<FileSystem> disk, const std::string& directory,
-                                           const StoreOptions& options, const internal::FoldPolicy& fold_policy) {
+                                           const StoreOptions& options, const internal::FoldPolicy& fold_policy,
+                                           const StoreSizes& sizes) {
   StoreSeams seams;
   seams.disk = std::move(disk);
   seams.fold_policy = fold_policy;
+  seams.sizes = sizes;
   return StoreImpl::Open(directory, options, std::move(seams));
 }
 

@@ -175,6 +175,14 @@ class RunTree {
     return VisitNodes(source, root_, visit);
   }
 
+  /// For whoever follows every reference. enter(ref) -> bool for each node that was saved (false: neither it nor what is
+  /// below is visited); visit(start, span, entry) -> Result<> for each run of the leaves that were entered or never saved.
+  template <class Enter, class Visit>
+  Result<> Follow(const NodeSource& source, Enter&& enter, Visit&& visit) const {
+    if (span() == 0) return {};
+    return FollowChild(source, root_, 0, enter, visit);
+  }
+
   /// Checks the invariants of every node (for tests and zn-fsck): fill, levels, spans, coalescing within leaves.
   Result<> Validate(const NodeSource& source) const {
     if (span() == 0) return {};
@@ -272,6 +280,37 @@ class RunTree {
     if (child.level == 0) return {};
     ZN_ASSIGN_OR_RETURN(const auto node, Nodes::Load(source, child));
     for (const Child& c : node->children) ZN_RETURN_IF_ERROR(VisitNodes(source, c, visit));
+    return {};
+  }
+
+  template <class Enter, class Visit>
+  static Result<> FollowChild(const NodeSource& source, const Child& child, uint64_t base,
+                              Enter& enter, Visit& visit) {
+    if (const RecordRef* ref = child.saved()) {
+      ZN_ASSIGN_OR_RETURN(const bool go_on, enter(*ref));
+      if (!go_on) return {};
+    }
+    uint64_t at = base;
+    if (child.node) {
+      for (const Run& run : child.node->runs) {
+        ZN_RETURN_IF_ERROR(visit(at, run.span, run.entry));
+        at += run.span;
+      }
+      for (const Child& c : child.node->children) {
+        ZN_RETURN_IF_ERROR(FollowChild(source, c, at, enter, visit));
+        at += c.span;
+      }
+      return {};
+    }
+    ZN_ASSIGN_OR_RETURN(const NodeView view, Nodes::View(source, child));
+    for (size_t i = 0; i < view.count; ++i) {
+      const uint64_t start = view.start(i), width = view.ends[i] - start;
+      if (view.level == 0) {
+        ZN_RETURN_IF_ERROR(visit(base + start, width, Entry::Decode(view.entries + i * Entry::kSize, view)));
+      } else {
+        ZN_RETURN_IF_ERROR(FollowChild(source, Nodes::DecodeChild(view, i, width), base + start, enter, visit));
+      }
+    }
     return {};
   }
 

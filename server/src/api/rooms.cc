@@ -16,7 +16,7 @@ using nlohmann::json;
 
 json RoomModelJson(const Service& service, const RoomInfo& info, const std::string& default_room) {
   const RoomKey key{info.incarnation, info.name};
-  return {{"id", info.name},
+  json model = {{"id", info.name},
           {"description", info.model.description},
           {"frameCount", info.frames},
           {"locked", info.model.locked},
@@ -26,6 +26,8 @@ json RoomModelJson(const Service& service, const RoomInfo& info, const std::stri
           {"presenterSid", PresenterJson(service, key)},
           {"base", info.base.empty() ? json(nullptr) : json(info.base)},
           {"commit", info.commit.ToString()}};
+  if (info.model.retention) model["retention"] = FormatRetention(*info.model.retention);
+  return model;
 }
 
 std::string Lower(std::string text) {

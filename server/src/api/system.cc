@@ -112,6 +112,21 @@ Answer<Reply> GetMetrics(const Call& call) {
             store.log_bytes_written);
   PutMetric(out, "zn_store_pack_written_bytes_total", "counter", "Bytes written to packs.",
             store.pack_bytes_written);
+  PutMetric(out, "zn_collections_total", "counter", "Collections that ended.", store.collections);
+  PutMetric(out, "zn_collections_failed_total", "counter", "Collections that could not go on.",
+            store.collections_failed);
+  PutMetric(out, "zn_collecting", "gauge", "1 while a collection is under way.", store.collecting);
+  PutMetric(out, "zn_collected_bytes_total", "counter", "Bytes given back to the disk.",
+            store.collected_bytes);
+  PutMetric(out, "zn_collection_copied_bytes_total", "counter",
+            "Bytes of living records that collections copied.", store.copied_bytes);
+  PutMetric(out, "zn_collection_waiting_bytes", "gauge",
+            "Bytes to be given back once readers in other processes let go of them.",
+            store.waiting_bytes);
+  PutMetric(out, "zn_commits_pruned_total", "counter", "Commits that retention let go.",
+            store.commits_pruned);
+  PutMetric(out, "zn_disk_free_bytes", "gauge", "Bytes of the disk left to writes, above the reserve.",
+            store.disk_free_bytes);
   PutMetric(out, "zn_cache_bytes", "gauge", "Bytes of decoded chunks kept.", store.cache_bytes);
   PutMetric(out, "zn_cache_files", "gauge", "Decoded chunks kept.", store.cache_files);
   PutMetric(out, "zn_cache_hits_total", "counter", "Chunks found decoded.", store.cache_hits);

@@ -155,11 +155,19 @@ Answer<Reply> PostRoom(const Call& call) {
 }
 
 Answer<Reply> PatchRoom(const Call& call) {
-  ZN_ASSIGN_OR_RETURN(const json body, ReadObject(call, {"description", "locked", "hidden", "isDefault"}));
+  ZN_ASSIGN_OR_RETURN(const json body, ReadObject(call, {"description", "locked", "hidden", "isDefault", "retention"}));
   ZN_ASSIGN_OR_RETURN(const auto description, StringMember(body, "description"));
   ZN_ASSIGN_OR_RETURN(const auto locked, BoolMember(body, "locked"));
   ZN_ASSIGN_OR_RETURN(const auto hidden, BoolMember(body, "hidden"));
   ZN_ASSIGN_OR_RETURN(const auto is_default, BoolMember(body, "isDefault"));
+  const bool own_retention = body.contains("retention") && !body["retention"].is_null();
+  std::optional<Retention> retention;
+  if (own_retention) {
+    ZN_ASSIGN_OR_RETURN(const auto text, StringMember(body, "retention"));
+    auto parsed = ParseRetention(text.value_or(""));
+    if (!parsed) return BadRequest("retention: " + parsed.error().message);
+    retention = *parsed;
+  }
   if (description && description->size() > 4096) return BadRequest("description: it is longer than 4096 bytes");
   if (is_default && !*is_default)
     return BadRequest("isDefault: make another room the default instead; there is always one");
@@ -177,7 +185,10 @@ Answer<Reply> PatchRoom(const Call& call) {
                      {200, RoomModelText(call.service, info, default_room), "Zn-Commit: " + info.commit.ToString() + "\r\n", ""},
                      source.time_ns);
   };
-  if (description || locked || hidden) {
+  // What a room keeps decides what of it is destroyed.
+  if (body.contains("retention") && !admin)
+    return Problem(403, "forbidden", "retention: this needs the scope 'admin' in room " + call.room);
+  if (description || locked || hidden || body.contains("retention")) {
     RoomModel before, after;
     CommitContext context = guarded.context;
     context.also = [&, info = room->info(), default_room = DefaultRoom(call.service)](
@@ -199,6 +210,7 @@ Answer<Reply> PatchRoom(const Call& call) {
           if (old.locked && model.locked && description) return Error{ErrorCode::kReadOnly, "locked"};
           if (description) model.description = *description;
           if (hidden) model.hidden = *hidden;
+          if (body.contains("retention")) model.retention = retention;
           return after = model;
         },
         context);

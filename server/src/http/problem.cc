@@ -10,6 +10,8 @@ int HttpStatus(ErrorCode code) {
       return 400;
     case ErrorCode::kNotFound:
       return 404;
+    case ErrorCode::kPruned:
+      return 410;
     case ErrorCode::kAlreadyExists:
       return 409;
     case ErrorCode::kConflict:

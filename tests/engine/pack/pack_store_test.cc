@@ -300,6 +300,91 @@ class PackStoreMoves : public MemoryFixture {
 };
 
 // References in trees keep naming the collected pack.
+TEST_F(PackStoreMoves, AReplacedPackIsReadWhereItWent) {
+  RecordRef kept, dropped;
+  {
+    auto store = Open();
+    kept = PutOne(*store, Payload(9000, 1));
+    dropped = PutOne(*store, Payload(2000, 2));
+  }
+  auto store = Open();
+  const auto before = store->Read(kept);  // a reader that still has the old place mapped
+  ASSERT_TRUE(before);
+  const auto closed = store->ListClosed();
+  ASSERT_TRUE(closed);
+  ASSERT_EQ(closed->size(), 1u);
+  const auto scan = store->Scan(1);
+  ASSERT_TRUE(scan);
+  ASSERT_EQ(scan->entries.size(), 2u);
+  const RecordRef moved = PutOne(*store, Payload(9000, 1));
+  ASSERT_TRUE(store->Sync());
+  ASSERT_TRUE(store->Replace(1, {{kept.offset, moved.offset, moved.file, moved.length}}));
+  ExpectReads(*store, kept, Payload(9000, 1));
+  EXPECT_EQ(store->Find(dropped.name), std::nullopt) << "what is about to go must not be found again";
+  EXPECT_TRUE(store->ListClosed()->at(0).collected);
+  ASSERT_TRUE(store->Remove(1));
+  EXPECT_EQ(*store->ListMoved(), std::vector<uint32_t>{1});
+  ExpectReads(*store, kept, Payload(9000, 1));
+  EXPECT_EQ(ToVector(*before), Payload(9000, 1));
+  EXPECT_EQ(store->Read(dropped).error().code, ErrorCode::kNotFound);
+  std::vector<PackStore::Hop> hops;
+  const auto now = store->Locate(kept, &hops);
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->file, moved.file);
+  EXPECT_EQ(hops, (std::vector<PackStore::Hop>{{1, kept.offset}}));
+}
+
+// The process ended between the table and the removal: the pack serves older readers, and nothing new.
+TEST_F(PackStoreMoves, ACollectedPackIsNotFoundAgain) {
+  RecordRef kept, dropped;
+  {
+    auto store = Open();
+    kept = PutOne(*store, Payload(1000, 1));
+    dropped = PutOne(*store, Payload(2000, 2));
+  }
+  {
+    auto store = Open();
+    const RecordRef moved = PutOne(*store, Payload(1000, 1));
+    ASSERT_TRUE(store->Sync());
+    ASSERT_TRUE(store->Replace(1, {{kept.offset, moved.offset, moved.file, moved.length}}));
+  }
+  auto store = Open();
+  EXPECT_EQ(store->Find(dropped.name), std::nullopt);
+  EXPECT_EQ(store->Locate(kept, nullptr)->file, 2u) << "or the next collection would take the copy for dead";
+  ExpectReads(*OpenReader(), dropped, Payload(2000, 2));
+  ASSERT_TRUE(store->ListClosed()->at(0).collected);
+  ASSERT_TRUE(store->Remove(1));
+  ExpectReads(*store, kept, Payload(1000, 1));
+}
+
+// A reader of another process has read a table that the writer has made shorter since.
+TEST_F(PackStoreMoves, TablesAreReadAgainWhenTheyLeadNowhere) {
+  RecordRef first;
+  {
+    auto store = Open();
+    first = PutOne(*store, Payload(1000, 1));
+  }
+  auto writer = Open();
+  const RecordRef second = PutOne(*writer, Payload(1000, 1));
+  ASSERT_TRUE(writer->Sync());
+  ASSERT_TRUE(writer->Replace(1, {{first.offset, second.offset, second.file, second.length}}));
+  ASSERT_TRUE(writer->Remove(1));
+  writer.reset();
+  writer = Open();
+  auto reader = OpenReader();
+  // It knows the first table; where that leads it has not looked yet.
+  ASSERT_TRUE(reader->Locate(first, nullptr));
+  const RecordRef third = PutOne(*writer, Payload(1000, 1));
+  ASSERT_TRUE(writer->Sync());
+  ASSERT_TRUE(writer->Replace(2, {{second.offset, third.offset, third.file, third.length}}));
+  ASSERT_TRUE(writer->Remove(2));
+  ASSERT_TRUE(writer->Replace(1, {{first.offset, third.offset, third.file, third.length}}));
+  ASSERT_TRUE(writer->RemoveMoves(2));
+  auto late = OpenReader();
+  ExpectReads(*late, first, Payload(1000, 1));
+  ExpectReads(*reader, first, Payload(1000, 1));
+}
+
 TEST_F(PackStoreMoves, ReadFollowsMovedRecords) {
   RecordRef old_first, old_second, first, second;
   {

@@ -12,6 +12,7 @@ namespace zn {
 enum class ErrorCode {
   kInvalidArgument,  // the caller's argument makes no sense; says which and why
   kNotFound,         // no such room, frame, field, commit or file
+  kPruned,           // there was such a commit or version, but the room's retention no longer keeps it
   kAlreadyExists,
   kConflict,         // based on a version or commit that is not the newest
   kOutOfRange,       // an index beyond the end

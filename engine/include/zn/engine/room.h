@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "zn/engine/batch.h"
@@ -14,12 +15,27 @@
 
 namespace zn {
 
+/// Which commits, and which versions of frames, a room keeps besides its newest. What is beyond goes with the next
+/// collection and is kPruned from then on.
+struct Retention {
+  int64_t commits = 0;      // the newest so many, maintenance not counted; 0: no such bound
+  int64_t nanoseconds = 0;  // instead: the room as it was at any moment of the last so long; 0: no such bound
+  /// Neither bound: everything is kept.
+  bool keeps_all() const { return commits == 0 && nanoseconds == 0; }
+  friend bool operator==(const Retention&, const Retention&) = default;
+};
+/// "all", a number of commits ("100"), or a duration ("36h"; units s, m, h, d, w). kInvalidArgument.
+Result<Retention> ParseRetention(std::string_view text);
+/// As ParseRetention takes it.
+std::string FormatRetention(const Retention& retention);
+
 /// What a room is besides its frames. Changing it makes no commit.
 struct RoomModel {
   std::string description;   // at most 4 KiB
   bool locked = false;
   bool hidden = false;
   std::string metadata;      // free JSON, at most 64 KiB
+  std::optional<Retention> retention;  // nullopt: the store's default (StoreOptions)
   friend bool operator==(const RoomModel&, const RoomModel&) = default;
 };
 

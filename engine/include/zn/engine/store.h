@@ -1,12 +1,14 @@
 // A store: a directory with rooms, opened by one writer and any number of readers in other processes.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "zn/engine/collect.h"
 #include "zn/engine/records.h"
 #include "zn/engine/room.h"
 
@@ -18,6 +20,14 @@ struct CacheOptions {
   int64_t max_heap_bytes = 32 << 20;     // for what cannot be a file: texts, and everything on a full disk
 };
 
+/// Collections by the store itself, on a thread of its own, while it is open for writing.
+struct BackgroundCollection {
+  int64_t bytes_per_second = 0;  // of reading and copying; 0: none of this
+  /// One is due when this time has passed since the last and anything has changed; at once after much was written or a room
+  /// deleted.
+  std::chrono::milliseconds every = std::chrono::minutes(10);
+};
+
 struct StoreOptions {
   bool create = false;     // make the directory when there is none
   bool read_only = false;  // no lock; follows the writer, also one in another process
@@ -26,6 +36,11 @@ struct StoreOptions {
   /// Merge short chunks and windows with many pieces on a thread of the store's own, in commits that change no version.
   bool background_maintenance = true;
   uint64_t audit_lines = 100'000;  // kept for each room
+  Retention default_retention;     // of rooms that have none of their own
+  BackgroundCollection collection;
+  /// Free space of the disk that only undo, redo, deletions, locks and collections may use: other writes are kNoSpace
+  /// before. 0: none is kept.
+  int64_t reserve_bytes = 0;
   /// Unix time in nanoseconds; tests pass their own.
   std::function<int64_t()> clock;
 };
@@ -95,6 +110,12 @@ class Store {
   /// Before the first change, and once.
   virtual void SetListener(Listener listener) = 0;
 
+  /// Gives space back (collect.h). One at a time: kBusy. Readers and writers go on; it runs on the calling thread. A store
+  /// that is open for reading can only be asked for a dry run. kCorrupt when something that is referred to cannot be read:
+  /// then nothing was taken away.
+  virtual Result<CollectSummary> Collect(const CollectOptions& options,
+                                         const std::function<void(const CollectProgress&)>& progress = {}) = 0;
+
   /// Readers of a store that another process writes: takes in what it committed since. No-op for the writer.
   virtual Result<> Refresh() = 0;
 
@@ -102,6 +123,10 @@ class Store {
     int64_t cache_bytes = 0, cache_files = 0, cache_hits = 0, cache_misses = 0;
     int64_t log_bytes_written = 0, pack_bytes_written = 0, groups = 0, commits = 0;
     int64_t log_files = 0, packs = 0, rooms = 0;
+    // Of all collections of this process.
+    int64_t collections = 0, collections_failed = 0, collecting = 0;
+    int64_t collected_bytes = 0, copied_bytes = 0, waiting_bytes = 0, commits_pruned = 0;
+    int64_t disk_free_bytes = 0;  // for those who may not use the reserve
   };
   virtual Stats stats() const = 0;
 };
