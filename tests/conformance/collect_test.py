@@ -14,13 +14,24 @@ from pathlib import Path
 
 import numpy as np
 
+from support.writing import ADMIN_ENV, admin_of, pack
 from support.zn import BIN, Client, Server, StoreCase, run
-from write_test import pack
 
 KILLS = int(os.environ.get("ZN_KILLS", "4"))
 JSON = {"Content-Type": "application/json"}
 MSGPACK = {"Content-Type": "application/msgpack"}
 EAGER = ("--collect-every", "0.1", "--collect-rate", "2GB")
+
+
+class Collecting(Server):
+    """With an admin, whom deleting rooms and setting retention takes."""
+
+    def __init__(self, store, *options):
+        super().__init__(store, *options, env=ADMIN_ENV)
+        self.admin = admin_of(self)
+
+    def delete_room(self, room, client=None):
+        return (client or self).request("DELETE", f"/api/rooms/{room}", headers=self.admin).status
 
 
 def metric(server, name):
@@ -61,7 +72,7 @@ def usage(store):
 
 class Retention(StoreCase):
     def test_old_commits_and_versions_are_410(self):
-        with Server(self.store, "--create", "--keep", "4", *EAGER) as server:
+        with Collecting(self.store, "--create", "--keep", "4", *EAGER) as server:
             make_room(server, "r", [{"positions": np.zeros((2, 3), "<f4")}])
             commits = []
             for value in range(1, 11):
@@ -77,15 +88,17 @@ class Retention(StoreCase):
             for i in (6, 7, 8, 9):  # the newest four
                 frame = server.get(f"/api/rooms/r/frames/0?at={commits[i]}&format=json").json()
                 self.assertEqual(frame["calc.energy"], i + 1)
-            self.assertEqual(len(server.room("r", "/commits").json()["commits"]), 4)
+            self.assertEqual(len(server.room("r", "/commits").json()), 4)
             # A room of its own mind, which from now on lets nothing go. Undo reaches what is kept and no further.
-            set_all = server.request("PATCH", "/api/rooms/r", json.dumps({"retention": "all"}), JSON)
+            self.assertEqual(server.request("PATCH", "/api/rooms/r", json.dumps({"retention": "all"}), JSON).status, 403)
+            as_admin = {**JSON, **server.admin}
+            set_all = server.request("PATCH", "/api/rooms/r", json.dumps({"retention": "all"}), as_admin)
             self.assertEqual(set_all.json()["retention"], "all")
             for value in (9, 8, 7):
                 self.assertEqual(server.request("POST", "/api/rooms/r/frames/0/undo").status, 200)
                 self.assertEqual(server.room("r", "/frames/0", format="json").json()["calc.energy"], value)
             self.assertEqual(server.request("POST", "/api/rooms/r/frames/0/undo").status, 410)
-            wrong = server.request("PATCH", "/api/rooms/r", json.dumps({"retention": "some"}), JSON)
+            wrong = server.request("PATCH", "/api/rooms/r", json.dumps({"retention": "some"}), as_admin)
             self.assertEqual(wrong.status, 400)
         with Server(self.store) as server:
             self.assertEqual(server.get(f"/api/rooms/r/frames/0?at={commits[0]}").status, 410)
@@ -95,8 +108,8 @@ class Retention(StoreCase):
 class UnderLoad(StoreCase):
     """Rooms of a content that follows from their name come and go."""
 
-    def churn(self, port, stop):
-        client, number = Client(port), 0
+    def churn(self, server, stop):
+        client, number = Client(server.port), 0
         try:
             while not stop.is_set():
                 name = f"c{random.getrandbits(40)}"
@@ -108,7 +121,7 @@ class UnderLoad(StoreCase):
                     if old:
                         self.deleting.add(old)
                 if old:
-                    status = client.request("DELETE", f"/api/rooms/{old}").status
+                    status = server.delete_room(old, client)
                     assert status == 204, status
                 number += 1
         except (http.client.HTTPException, OSError):
@@ -157,12 +170,12 @@ class UnderLoad(StoreCase):
         self.lock, self.rooms, self.deleting, self.broken = threading.Lock(), [], set(), []
         self.edited, self.reads = 0, 0
         collected = 0
-        server = Server(self.store, "--create", "--keep", "3", *EAGER)
+        server = Collecting(self.store, "--create", "--keep", "3", *EAGER)
         self.assertEqual(make_room(server, "kept", frames_of(0, frames=1)).status, 201)
         reader = Server(self.store, "--read-only")
         for kill in range(KILLS + 1):
             stop = threading.Event()
-            threads = [threading.Thread(target=self.churn, args=(server.port, stop)),
+            threads = [threading.Thread(target=self.churn, args=(server, stop)),
                        threading.Thread(target=self.edit, args=(server.port, stop)),
                        threading.Thread(target=self.read, args=(server.port, stop)),
                        threading.Thread(target=self.read, args=(reader.port, stop))]
@@ -181,9 +194,9 @@ class UnderLoad(StoreCase):
             self.assertEqual(self.broken, [])
             if kill < KILLS:
                 server.stop()
-                server = Server(self.store, "--keep", "3", *EAGER)
+                server = Collecting(self.store, "--keep", "3", *EAGER)
             # Everything that was acknowledged is there.
-            names = {room["id"] for room in server.get("/api/rooms?limit=1000").json()["rooms"]}
+            names = {room["id"] for room in server.get("/api/rooms?limit=1000").json()}
             self.assertLessEqual({"kept", *self.rooms}, names)
             for name in self.rooms:
                 shown = server.room(name, "/frames", data="positions", format="npy").npy()
@@ -212,10 +225,10 @@ class UnderLoad(StoreCase):
 
 class Offline(StoreCase):
     def test_a_deleted_room_gives_its_space_back(self):
-        with Server(self.store, "--create", "--collect-rate", "0") as server:
+        with Collecting(self.store, "--create", "--collect-rate", "0") as server:
             for seed, name in enumerate(("gone", "kept")):
                 self.assertEqual(make_room(server, name, frames_of(seed, frames=8)).status, 201)
-            self.assertEqual(server.request("DELETE", "/api/rooms/gone").status, 204)
+            self.assertEqual(server.delete_room("gone"), 204)
         before = usage(self.store)
         code, said = run([BIN / "zn-collect", self.store, "--dry-run", "--json"])
         self.assertEqual(code, 0, said)
@@ -274,9 +287,9 @@ class FullDisk(unittest.TestCase):
         disk = SmallDisk(kind, 320)
         self.addCleanup(disk.close)
         store = os.path.join(disk.point, "store")
-        with Server(store, "--create", "--reserve", "64MB", "--cache-gib", "0", "--collect-every", "0.2",
+        with Collecting(store, "--create", "--reserve", "64MB", "--cache-gib", "0", "--collect-every", "0.2",
                     "--collect-rate", "2GB") as server:
-            self.assertEqual(make_room(server, "edited", [{"positions": np.zeros((2, 3), "<f4")}]).status, 201)
+            self.assertEqual(make_room(server, "edited", [{"positions": np.zeros((2, 3), "<f4")}] * 2).status, 201)
             self.assertEqual(server.request("PATCH", "/api/rooms/edited/frames/0?base_version=1",
                                             json.dumps({"delta": {"energy": 1}}), JSON).status, 200)
             rooms = []
@@ -289,17 +302,24 @@ class FullDisk(unittest.TestCase):
             self.assertEqual(reply.headers["Content-Type"], "application/problem+json")
             self.assertGreater(len(rooms), 10)
             self.assertGreater(shutil.disk_usage(disk.point).free, 32 << 20, "the reserve is not touched by writes")
-            refused = server.request("PATCH", "/api/rooms/edited/frames/0?base_version=2",
-                                     json.dumps({"delta": {"energy": 2}}), JSON)
+            # What is smaller still fits, until others on the disk take of the reserve: then nothing does but what takes things back.
+            free = shutil.disk_usage(disk.point).free
+            with open(os.path.join(disk.point, "others"), "wb") as others:
+                os.posix_fallocate(others.fileno(), 0, free - (40 << 20))
+            time.sleep(0.1)
+            patch = pack({"delta": {"positions": positions(8, 1, 2)[0]}})
+            refused = server.request("PATCH", "/api/rooms/edited/frames/0?base_version=2", patch, MSGPACK)
             self.assertEqual(refused.status, 507, refused.body)
+            self.assertEqual(make_room(server, "no", frames_of(1)).status, 507)
             undone = server.request("POST", "/api/rooms/edited/frames/0/undo")
             self.assertEqual(undone.status, 200, undone.body)
+            self.assertEqual(server.request("DELETE", "/api/rooms/edited/frames/1?base_version=1").status, 200)
             # An import of another process ends as cleanly: by its exit code, with the store as it was.
             for room in rooms[:1]:
                 shown = server.room(room, "/frames", data="positions", format="npy").npy()
                 self.assertTrue(np.array_equal(shown, positions(0, frames=6)))
             for room in rooms[:-2]:
-                self.assertEqual(server.request("DELETE", f"/api/rooms/{room}").status, 204)
+                self.assertEqual(server.delete_room(room), 204)
             wait_for("space comes back", lambda: metric(server, "zn_disk_free_bytes") > 60 << 20)
             wait_for("writes are taken again", lambda: make_room(server, f"n{time.monotonic_ns()}", frames_of(1)).status == 201)
             for i, room in enumerate(rooms):

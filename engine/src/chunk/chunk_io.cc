@@ -86,9 +86,15 @@ Result<Buffer> ChunkIo::ReadPayload(const RecordRef& ref) const {
   return ref.in_log() ? log_.Read(ref) : packs_.Read(ref);
 }
 
+Result<Buffer> ChunkIo::TakePayload(const RecordRef& ref) const {
+  if (!ref.in_log()) return packs_.Read(ref);
+  ZN_ASSIGN_OR_RETURN(const Buffer mapped, log_.Read(ref));
+  return Buffer::Copy(mapped.bytes());
+}
+
 Result<std::unique_ptr<ByteSource>> ChunkIo::OpenPayload(const RecordRef& ref) const {
   if (!ref.in_log()) return packs_.Open(ref);
-  // Records of the log are small, and stay mapped as long as the store is open.
+  // Records of the log are small, and stay as long as a state leads to them.
   ZN_ASSIGN_OR_RETURN(const Buffer payload, log_.Read(ref));
   return std::unique_ptr<ByteSource>(std::make_unique<SpanSource>(payload.bytes()));
 }
@@ -133,6 +139,7 @@ Result<Buffer> ChunkIo::ReadRows(const Geometry& geometry, const CodecPipeline& 
     if (stored->size() != static_cast<size_t>(shape.encoded[0]) * shape.encoded_row_bytes)
       return Error{ErrorCode::kCorrupt, "chunk " + ref.name.Hex() + " has another size than its shape"};
     ZN_ASSIGN_OR_RETURN(const auto bytes, stored->Fetch(static_cast<size_t>(row) * shape.kept_row_bytes, want));
+    if (ref.in_log()) return Buffer::Copy(bytes);  // whoever has it may let go of the state
     return Buffer(std::shared_ptr<ByteSource>(std::move(stored)), bytes);
   }
   const ChunkKey key{ref.name, geometry.dtype, shape.encoded, &geometry.codecs};

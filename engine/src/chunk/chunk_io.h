@@ -32,8 +32,11 @@ class ChunkIo {
   ChunkIo(const Log& log, const PackStore& packs, ChunkCache& cache)
       : log_(log), packs_(packs), cache_(cache) {}
 
-  /// The encoded bytes of a record, wherever it lies.
+  /// The encoded bytes of a record, wherever it lies. Those of the log are there only as long as a state is held that leads
+  /// to them: a collection may give their place back to the disk.
   Result<Buffer> ReadPayload(const RecordRef& ref) const;
+  /// The same, for those who keep the bytes longer.
+  Result<Buffer> TakePayload(const RecordRef& ref) const;
   /// The same, read and checked as they are fetched.
   Result<std::unique_ptr<ByteSource>> OpenPayload(const RecordRef& ref) const;
 

@@ -53,6 +53,7 @@ class Collector::Round {
         marker_(core_, [this](int64_t bytes) { return Pace("mark", bytes, 0); }) {}
 
   Result<> Run(const std::vector<std::shared_ptr<RoomImpl>>& rooms);
+  uint64_t sequence() const { return sequence_; }
 
  private:
   Result<> Pace(std::string_view stage, int64_t bytes, int64_t total);
@@ -385,17 +386,18 @@ Result<CollectSummary> Collector::Run(const std::vector<std::shared_ptr<RoomImpl
   Round round(*this, options, progress, summary);
   auto done = round.Run(rooms);
   if (options.dry_run) summary.waiting_bytes = 0;
-  Count(options.dry_run ? CollectSummary() : summary, !done);
+  Count(options.dry_run ? CollectSummary() : summary, !done, round.sequence());
   if (!done) return std::move(done).error();
   return summary;
 }
 
-void Collector::Count(const CollectSummary& summary, bool failed) {
+void Collector::Count(const CollectSummary& summary, bool failed, uint64_t sequence) {
   int64_t waiting = 0;
   for (const Condemned& item : condemned_) waiting += item.bytes;
   const std::lock_guard lock(totals_mutex_);
   totals_.running = 0;
   ++(failed ? totals_.failed : totals_.collections);
+  if (!failed) totals_.sequence = sequence;
   totals_.freed_bytes += summary.freed_bytes;
   totals_.copied_bytes += summary.copied_bytes;
   totals_.commits_pruned += summary.commits_pruned;

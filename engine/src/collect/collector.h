@@ -31,6 +31,7 @@ class Collector {
   struct Totals {
     int64_t collections = 0, failed = 0, running = 0;
     int64_t freed_bytes = 0, copied_bytes = 0, waiting_bytes = 0, commits_pruned = 0;
+    uint64_t sequence = 0;  // of the log, that the roots of the last one were taken at
   };
   Totals totals() const;
 
@@ -48,7 +49,7 @@ class Collector {
 
   /// Adds what was freed to the summary. REQUIRES: run_mutex_ held.
   Result<> Finish(CollectSummary& summary);
-  void Count(const CollectSummary& summary, bool failed);
+  void Count(const CollectSummary& summary, bool failed, uint64_t sequence);
 
   StoreCore& core_;
   const int64_t pace_step_;

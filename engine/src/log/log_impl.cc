@@ -445,19 +445,22 @@ Result<> LogImpl::Remove(uint32_t file) {
   ZN_ASSIGN_OR_RETURN(const File opened, files_->OpenForReading(path));
   ZN_ASSIGN_OR_RETURN(const int64_t size, opened.Size());
   if (size > 0) (void)files_->PunchHole(path, 0, size);
+  maps_.Uncheck(file);
   return files_->Remove(path);
 }
 
 Result<> LogImpl::GiveBack(uint32_t file, std::span<const std::pair<uint64_t, uint64_t>> parts) {
   if (options_.read_only) return Error{ErrorCode::kReadOnly, "the log is open for reading"};
+  Result<> done;
   for (const auto& [first, second] : parts) {
     const uint64_t begin = (first + kGroupAlignment - 1) / kGroupAlignment * kGroupAlignment;
     const uint64_t end = second / kGroupAlignment * kGroupAlignment;
     if (begin >= end) continue;
-    ZN_RETURN_IF_ERROR(files_->PunchHole(maps_.PathOf(file), static_cast<int64_t>(begin),
-                                         static_cast<int64_t>(end - begin)));
+    done = files_->PunchHole(maps_.PathOf(file), static_cast<int64_t>(begin), static_cast<int64_t>(end - begin));
+    if (!done) break;
   }
-  return {};
+  maps_.Uncheck(file);  // what was dead must not be taken for sound, should a writer look for it again
+  return done;
 }
 
 Log::Stats LogImpl::stats() const {

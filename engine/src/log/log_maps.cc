@@ -38,6 +38,12 @@ struct LogMaps::View {
         uint64_t{1} << (offset / kRecordAlignment % 64), std::memory_order_release);
   }
 
+  void Uncheck() const {
+    for (auto& slot : pages)
+      if (Page* page = slot.load(std::memory_order_acquire))
+        for (auto& word : *page) word.store(0, std::memory_order_release);
+  }
+
   const std::shared_ptr<const Mapping> map;
   mutable std::vector<std::atomic<Page*>> pages;  // of bits, made when first needed
 };
@@ -102,6 +108,12 @@ void LogMaps::Forget(uint32_t file) const {
   if (entry == nullptr) return;
   entry->readable.store(0, std::memory_order_release);
   entry->view.store(nullptr, std::memory_order_release);
+}
+
+void LogMaps::Uncheck(uint32_t file) const {
+  const Entry* entry = Find(file);
+  if (entry == nullptr) return;
+  if (const View* view = entry->view.load(std::memory_order_acquire)) view->Uncheck();
 }
 
 Result<> LogMaps::OpenSealed(uint32_t file) const {

@@ -34,6 +34,9 @@ class LogMaps {
   /// The file was moved away, and its number may come to name another one. What was read of it stays valid.
   void Forget(uint32_t file) const;
 
+  /// Parts of the file were given back: its records are checked again on their next use.
+  void Uncheck(uint32_t file) const;
+
   /// [0, size of the file now), whatever Extend() was told: for scanning.
   Result<std::span<const std::byte>> WholeFile(uint32_t file) const;
 

@@ -25,7 +25,11 @@ class DedupIndex {
   }
   void Add(const Hash128& raw, const RecordRef& ref) {
     const std::lock_guard lock(mutex_);
-    if (!refs_.emplace(raw, ref).second) return;
+    const auto [known, fresh] = refs_.emplace(raw, ref);
+    if (!fresh) {
+      known->second = ref;  // what was stored again was not to be found at the old place: it is being collected, or gone
+      return;
+    }
     if (ring_.size() < capacity_) {
       ring_.push_back(raw);
       return;

@@ -216,8 +216,8 @@ void RowReader::DecodeAhead(uint32_t field, FrameId id, const FieldEntry& entry)
   for (int i = 1; i <= ReadAhead::kChunks; ++i) {
     const auto next = state_.RowOf(core_, field, id + i * rows);
     if (!next || !decoded_ahead(*next)) return;
-    // The table keeps geometries and pipelines; references lie in the log's maps, or are the entry's own.
-    core_.pool->Submit([&core = core_, table = state_.table, field, next = *next] {
+    // The table keeps geometries and pipelines; the state may be gone by then.
+    core_.pool->Submit([&core = core_, table = state_.table, field, next = next->Owned()] {
       const FieldInfo& of = *table->all[field];
       // An error is met again by whoever wants the row.
       (void)core.chunks->ReadRows(of.descriptor.geometries[next.geometry], *of.pipelines[next.geometry], next, 0, 0, 1);

@@ -108,6 +108,7 @@ class StoreImpl final : public Store {
   /// Collects now and then, while the store is open for writing.
   void CollectNowAndThen();
   bool CollectionIsDue() const;
+  int64_t BytesWritten() const;
   BackgroundCollection collection_;
   std::thread collecting_;
   std::atomic<bool> stop_collecting_{false};
@@ -414,13 +415,27 @@ void StoreImpl::HoldLease() {
   lease_->Hold(oldest);
 }
 
+int64_t StoreImpl::BytesWritten() const {
+  return core_->log->stats().bytes_written + core_->packs->stats().bytes_written;
+}
+
 bool StoreImpl::CollectionIsDue() const {
   constexpr int64_t kMuch = 64 << 20;
-  const auto log = core_->log->stats();
-  const int64_t written = log.bytes_written + core_->packs->stats().bytes_written;
-  if (collected_.deleted_rooms != deleted_rooms_.load() || written - collected_.written >= kMuch) return true;
-  const bool changed = core_->log->durable_sequence() != collected_.sequence;
-  return changed && std::chrono::steady_clock::now() - collected_.at >= collection_.every;
+  if (collected_.deleted_rooms != deleted_rooms_.load() || BytesWritten() - collected_.written >= kMuch) return true;
+  if (std::chrono::steady_clock::now() - collected_.at < collection_.every) return false;
+  if (core_->log->durable_sequence() != collected_.sequence) return true;
+  // Nothing has changed, but time has passed.
+  std::vector<std::shared_ptr<RoomImpl>> rooms;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, room] : rooms_) rooms.push_back(room);
+  }
+  const int64_t now = core_->clock();
+  return std::any_of(rooms.begin(), rooms.end(), [now](const auto& room) {
+    const Retention retention = room->retention();
+    const auto oldest = room->OldestToKeep(room->ref(), retention, now);
+    return retention.nanoseconds > 0 && oldest && *oldest > room->ref().oldest;
+  });
 }
 
 void StoreImpl::CollectNowAndThen() {
@@ -436,14 +451,15 @@ void StoreImpl::CollectNowAndThen() {
     }
     (void)collector_->FinishWaiting();
     if (!CollectionIsDue()) continue;
-    Collected now;
-    now.deleted_rooms = deleted_rooms_.load();
+    // What comes while it runs counts for the next one.
+    collected_.deleted_rooms = deleted_rooms_.load();
+    const int64_t written = BytesWritten(), copied = collector_->totals().copied_bytes;
     // What fails here is counted (stats), and tried again when the next one is due.
     (void)Collect(options, {});
-    now.at = std::chrono::steady_clock::now();
-    now.sequence = core_->log->durable_sequence();
-    now.written = core_->log->stats().bytes_written + core_->packs->stats().bytes_written;
-    collected_ = now;
+    const auto totals = collector_->totals();
+    collected_.at = std::chrono::steady_clock::now();
+    collected_.sequence = totals.sequence;
+    collected_.written = written + totals.copied_bytes - copied;
   }
 }
 

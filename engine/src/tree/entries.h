@@ -75,6 +75,15 @@ struct FieldEntry {
   }
 
   bool present() const { return geometry != kAbsent; }
+  /// The same, for those who keep it longer than the tree it was found in: its references are its own.
+  FieldEntry Owned() const {
+    if (owner || blocks == 0) return *this;
+    FieldEntry entry = *this;
+    auto owned = std::make_shared<const std::vector<RecordRef>>(refs, refs + blocks);
+    entry.refs = owned->data();
+    entry.owner = std::move(owned);
+    return entry;
+  }
   FieldEntry SliceFrom(uint64_t offset) const {
     FieldEntry entry = *this;
     if (present()) entry.row += static_cast<uint32_t>(offset);

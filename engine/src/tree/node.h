@@ -78,6 +78,15 @@ struct NodeView {
     return low;
   }
 
+  /// The references from now on live as long as `owner`, wherever the node lies. In a mapped log they last only as long as
+  /// something leads to the node: a collection may give its place back to the disk.
+  void OwnRefs() {
+    if (owner || ref_count == 0) return;
+    auto copy = std::make_shared<const std::vector<RecordRef>>(refs, refs + ref_count);
+    refs = copy->data();
+    owner = std::move(copy);
+  }
+
   /// `leaf_entry` and `child_entry` are the sizes of the tree's entries.
   static Result<NodeView> Open(const Buffer& buffer, TreeKind kind, size_t leaf_entry,
                                size_t child_entry) {

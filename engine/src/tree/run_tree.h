@@ -92,6 +92,8 @@ class RunTree {
   Result<RunTree> Splice(const NodeSource& source, uint64_t begin, uint64_t end,
                          std::vector<Run> runs) const {
     assert(begin <= end && end <= span());
+    if constexpr (requires(const Entry& entry) { entry.Owned(); })
+      for (Run& run : runs) run.entry = run.entry.Owned();
     std::vector<Child> children;
     if (span() == 0) {
       Nodes::Coalesce(runs);

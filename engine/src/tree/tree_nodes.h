@@ -95,7 +95,8 @@ struct TreeNodes {
 
   static Result<std::shared_ptr<const Node>> Load(const NodeSource& source, const Child& child) {
     if (child.node) return child.node;
-    ZN_ASSIGN_OR_RETURN(const NodeView view, View(source, child));
+    ZN_ASSIGN_OR_RETURN(NodeView view, View(source, child));
+    view.OwnRefs();  // what is in memory goes into trees that the record is no part of
     auto node = std::make_shared<Node>();
     node->level = view.level;
     for (size_t i = 0; i < view.count; ++i) {

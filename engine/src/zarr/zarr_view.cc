@@ -221,7 +221,7 @@ Result<std::optional<ZarrValue>> ZarrView::ReadChunk(const ZarrArray& array,
   if (const RecordRef* stored = StoredBlock(part, spot, *pieces); stored != nullptr) {
     if (!*stored && part.may_miss) return std::optional<ZarrValue>();
     if (*stored) {
-      ZN_ASSIGN_OR_RETURN(Buffer bytes, core.chunks->ReadPayload(*stored));
+      ZN_ASSIGN_OR_RETURN(Buffer bytes, core.chunks->TakePayload(*stored));
       cache.Put(stored->name, {false, stored->name, bytes.size(), {}});  // for ReadyChunk
       return std::optional(ZarrValue{std::move(bytes), stored->name});
     }
@@ -256,7 +256,7 @@ std::optional<ZarrValue> ZarrView::ReadyChunk(const ZarrArray& array,
   EncodedChunks& cache = parts_->cache->chunks();
   if (const RecordRef* stored = StoredBlock(part, spot, **pieces); stored != nullptr && *stored) {
     if (!cache.Find(stored->name)) return std::nullopt;
-    auto bytes = core.chunks->ReadPayload(*stored);
+    auto bytes = core.chunks->TakePayload(*stored);
     if (!bytes) return std::nullopt;
     return ZarrValue{std::move(*bytes), stored->name};
   }

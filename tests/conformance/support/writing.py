@@ -52,6 +52,16 @@ def molecule(n, seed=0, **more):
     return {"positions": rng.normal(size=(n, 3)).astype("<f4"), "species": rng.integers(1, 20, n), **more}
 
 
+ADMIN_ENV = dict(os.environ, ZNDRAW_ADMIN_USERNAME="admin", ZNDRAW_ADMIN_PASSWORD="secret")
+
+
+def admin_of(server):
+    """The header of an admin of a server that runs with ADMIN_ENV."""
+    reply = server.request("POST", "/api/login", b'{"username": "admin", "password": "secret"}', {"Content-Type": "application/json"})
+    assert reply.status == 200, reply.body
+    return {"Authorization": "Bearer " + reply.json()["token"]}
+
+
 class WriteCase(StoreCase):
     @classmethod
     def setUpClass(cls):
@@ -60,12 +70,8 @@ class WriteCase(StoreCase):
 
     @classmethod
     def start(cls):
-        env = dict(os.environ, ZNDRAW_ADMIN_USERNAME="admin", ZNDRAW_ADMIN_PASSWORD="secret")
-        cls.server = Server(cls.store, "--create", env=env)
-        reply = cls.server.request("POST", "/api/login", b'{"username": "admin", "password": "secret"}',
-                                   {"Content-Type": "application/json"})
-        assert reply.status == 200, reply.body
-        cls.admin = {"Authorization": "Bearer " + reply.json()["token"]}
+        cls.server = Server(cls.store, "--create", env=ADMIN_ENV)
+        cls.admin = admin_of(cls.server)
 
     @classmethod
     def tearDownClass(cls):

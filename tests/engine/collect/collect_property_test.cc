@@ -107,6 +107,7 @@ TEST(Collection, CrashAfterAnyStepLosesNothing) {
       ASSERT_NO_FATAL_FAILURE(world.Check("crash " + std::to_string(crash)));
       for (int i = 0; i < 10; ++i) ASSERT_NO_FATAL_FAILURE(world.Step());
     }
+    world.Collected();
     ASSERT_TRUE((*store)->Collect({}));
     ASSERT_NO_FATAL_FAILURE(world.Check("at the end"));
   }

@@ -166,11 +166,17 @@ TEST(StoreSmoke, EditsMakeVersionsThatUndoAndRedoWalk) {
   ASSERT_TRUE(edited) << edited.error().message;
   EXPECT_EQ(edited->versions, std::vector<uint32_t>{2});
   EXPECT_EQ(energy_of(1), 42.0);
-  // The same again changes nothing; an old base is a conflict.
-  auto same = room->Edit(1, change, {}, {}, {});
-  ASSERT_TRUE(same);
-  EXPECT_FALSE(same->changed);
-  EXPECT_EQ(room->Edit(1, change, {}, {}, {1}).error().code, ErrorCode::kConflict);
+  // The same again changes nothing, whatever it is based on; another value on an old base is a conflict.
+  for (const BaseVersion base : {BaseVersion(), BaseVersion(1)}) {
+    auto same = room->Edit(1, change, {}, {}, base);
+    ASSERT_TRUE(same) << same.error().message;
+    EXPECT_FALSE(same->changed);
+  }
+  FrameBatch other = change;
+  other.columns[0].data = Buffer::Own(std::vector<double>{43.0});
+  const auto stale = room->Edit(1, other, {}, {}, {1});
+  ASSERT_FALSE(stale);
+  EXPECT_EQ(stale.error().code, ErrorCode::kConflict);
   auto undone = room->Undo(1, {}, {});
   ASSERT_TRUE(undone) << undone.error().message;
   EXPECT_EQ(undone->versions, std::vector<uint32_t>{3});
