@@ -13,6 +13,7 @@
 #include "backup/store_backup.h"
 #include "backup/store_restore.h"
 #include "backup/verify.h"
+#include "collect/leases.h"
 #include "zn/engine/backup.h"
 
 namespace zn {
@@ -146,6 +147,10 @@ Result<> BackupRepositoryImpl::BackUpStore(const std::string& source,
                                            backup::ObjectWriter& writer,
                                            SnapshotDocument& snapshot) const {
   snapshot.kind = SourceKind::kStore;
+  // Before the files are listed, until the last of them is read: a collection gives nothing of them back meanwhile.
+  const auto lease = Lease::Take(source + "/leases");
+  if (!lease && control.warning)
+    control.warning("a collection of the store will not wait for this backup: " + lease.error().message);
   ZN_ASSIGN_OR_RETURN(const auto files, backup::OpenStoreFiles(source));
   snapshot.store = files.superblock.uuid;
   snapshot.superblock = files.superblock_bytes;

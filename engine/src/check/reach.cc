@@ -81,16 +81,16 @@ Result<> Reach::Follow(const LogEnd& end) {
 
 void Reach::Records(const RecordsAt& records) {
   bool sound = true;
-  const auto read = [&](std::string_view kind, const RecordRef& ref) {
+  const auto read = [&](RecordType type, const RecordRef& ref) {
     if (run_.image.Resolve(ref) && !run_.image.Reach(ref)) return false;  // met before
     ++run_.summary.references;
-    const bool whole = Read(kind, ref, {}).has_value();
+    const bool whole = Read(type, ref, {}).has_value();
     sound = sound && whole;
     return whole;
   };
   const auto node = [&](const RecordRef& ref, uint8_t) {
     ++run_.summary.nodes;
-    return read("control tree node", ref);
+    return read(RecordType::kNode, ref);
   };
   const auto senseless = [&](const Error& error) {
     if (!sound) return;  // told already: a node is what is damaged
@@ -112,7 +112,7 @@ void Reach::Records(const RecordsAt& records) {
     tree = std::move(*changed);
   }
   const auto visited = tree.ForEach(run_.image, "", "", [&](const KeyTree::Entry& entry) {
-    if (entry.ref) read("control record", entry.ref);
+    if (entry.ref) read(RecordType::kState, entry.ref);
     return !run_.cancelled();
   });
   if (!visited) return senseless(visited.error());

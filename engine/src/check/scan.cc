@@ -316,12 +316,13 @@ void Scan::PunchedGroup(const LogFile& log, const GroupHeader& header, std::span
       const RecordRef ref{record->name, payload, log.file.number, static_cast<uint32_t>(record->length)};
       if (run_.options.level >= CheckLevel::kFull && Sampled(record->name) &&
           HashSha256(bytes.subspan(payload, record->length)) != record->name)
-        run_.findings.AddRecord({ref.file, ref.offset}, {FindingClass::kObjectHash,
-                                                         false,
-                                                         DescribeRecord(KindOf(record->type), ref),
-                                                         "its bytes are not those its name stands for",
-                                                         "restore it from a backup (--from-backup)",
-                                                         {}});
+        run_.findings.AddRecord({.ref = ref, .type = record->type},
+                                {FindingClass::kObjectHash,
+                                 false,
+                                 DescribeRecord(record->type, ref),
+                                 "its bytes are not those its name stands for",
+                                 "restore it from a backup (--from-backup)",
+                                 {}});
     }
     at = next;
   }
