@@ -202,41 +202,40 @@ Result<std::optional<KeyTree::Entry>> KeyTree::Find(const NodeSource& source, st
 
 /// Appends `node` to `out`, in several nodes when it is too large. Where keys only grow, nodes are left full.
 void KeyTree::Cut(Node node, bool grows_at_end, std::string low, std::vector<Child>& out) {
+  const auto add = [&](std::shared_ptr<const Node> part, std::string part_low) {
+    Child child;
+    child.level = part->level;
+    child.low = std::move(part_low);
+    child.node = std::move(part);
+    out.push_back(std::move(child));
+  };
   const size_t size = SizeOf(node);
+  if (size <= kMaxNodeBytes) {
+    add(std::make_shared<const Node>(std::move(node)), std::move(low));
+    return;
+  }
   const size_t parts = (size + kMaxNodeBytes - 1) / kMaxNodeBytes;
   const size_t target = grows_at_end ? kMaxNodeBytes : kNodeHeaderSize + size / parts;
-  const auto cut = [&](auto& items, auto add, auto low_of) {
+  const auto cut = [&](auto& items, auto Node::*of_part, auto size_of, auto low_between) {
     for (size_t begin = 0; begin < items.size();) {
       auto part = std::make_shared<Node>();
       part->level = node.level;
-      Child child;
-      child.level = node.level;
-      child.low = begin == 0 ? low : low_of(begin);
+      std::string part_low = begin == 0 ? low : low_between((*out.back().node.*of_part).back(), items[begin]);
       size_t bytes = kNodeHeaderSize;
       while (begin < items.size() && (bytes == kNodeHeaderSize ||
-                                      (bytes < target && bytes + add.size(items[begin]) <= kMaxNodeBytes))) {
-        bytes += add.size(items[begin]);
-        add(*part, std::move(items[begin++]));
+                                      (bytes < target && bytes + size_of(items[begin]) <= kMaxNodeBytes))) {
+        bytes += size_of(items[begin]);
+        (*part.*of_part).push_back(std::move(items[begin++]));
       }
-      child.node = std::move(part);
-      out.push_back(std::move(child));
+      add(std::move(part), std::move(part_low));
     }
   };
   if (node.level == 0) {
-    // What is moved away is still needed for the separator behind it.
-    std::vector<std::string> lows(node.entries.size());
-    for (size_t i = 1; i < lows.size(); ++i) lows[i] = Separator(node.entries[i - 1]->key, node.entries[i]->key);
-    struct {
-      size_t size(const std::shared_ptr<const Entry>& entry) const { return SizeOf(*entry); }
-      void operator()(Node& to, std::shared_ptr<const Entry> entry) const { to.entries.push_back(std::move(entry)); }
-    } add;
-    cut(node.entries, add, [&](size_t i) { return lows[i]; });
+    cut(node.entries, &Node::entries, [](const auto& entry) { return SizeOf(*entry); },
+        [](const auto& before, const auto& first) { return Separator(before->key, first->key); });
   } else {
-    struct {
-      size_t size(const Child& child) const { return SizeOf(child); }
-      void operator()(Node& to, Child child) const { to.children.push_back(std::move(child)); }
-    } add;
-    cut(node.children, add, [&](size_t i) { return node.children[i].low; });
+    cut(node.children, &Node::children, [](const Child& child) { return SizeOf(child); },
+        [](const Child&, const Child& first) { return first.low; });
   }
 }
 
