@@ -114,6 +114,15 @@ int Serve(zn::server::Settings options) {
     if (!tls) return Fail(1, tls.error().message);
     options.http.tls = std::move(*tls);
   }
+  // Blocked in every thread from here on, the store's too: one place waits for them, and a thread that
+  // took one would end the process without a word.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
   auto store = OpenStore(options);
   if (!store) {
     std::string message = options.store + ": " + store.error().message;
@@ -122,15 +131,6 @@ int Serve(zn::server::Settings options) {
     if (store.error().code == zn::ErrorCode::kBusy) message += "; --read-only serves it beside that process";
     return Fail(1, message);
   }
-
-  // Blocked in every thread from here on: one place waits for them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
 
   zn::server::Service service(options.rate);

@@ -67,6 +67,16 @@ class Processes(zn.StoreCase):
         for s in idle:
             s.close()
 
+    def test_no_thread_takes_a_signal_to_end_with_it(self):
+        # One thread waits for them; another in which they were not blocked would now and then be the one that ends the process.
+        with zn.Server(self.store) as server:
+            threads = sorted(Path(f"/proc/{server.process.pid}/task").iterdir())
+            self.assertGreater(len(threads), 3)
+            for thread in threads[1:]:  # the first is the one that waits
+                status = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines() if ":\t" in line)
+                for wanted in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    self.assertTrue(int(status["SigBlk"], 16) >> (wanted - 1) & 1, f"{wanted!r} in thread {status['Name']}")
+
     def test_a_hangup_does_not_end_it(self):
         with zn.Server(self.store, "--create") as server:
             server.process.send_signal(signal.SIGHUP)
