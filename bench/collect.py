@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""(n) Reads and durable edits while the server collects: a store two thirds of which were deleted, served with and without its
+"""(q) Reads and durable edits while the server collects: a store two thirds of which were deleted, served with and without its
 background collection. The peer is the same server in the same minute with --collect-rate 0."""
 import http.client
 import json
+import os
 import shutil
 import time
 
@@ -15,18 +16,27 @@ EDITED_FRAMES, EDITED_ATOMS = 1000, 20
 RATES = ("0", "32MB", "128MB", "1GB")
 
 
-def post(connection, method, path, body, content_type):
-    connection.request(method, path, body, {"Content-Type": content_type})
+def post(connection, method, path, body, content_type, headers=None):
+    connection.request(method, path, body, {"Content-Type": content_type, **(headers or {})})
     reply = connection.getresponse()
     text = reply.read()
     if reply.status >= 300:
         raise SystemExit(f"{method} {path}: {reply.status} {text[:200]!r}")
+    return text
+
+
+def admin_of(connection):
+    """The header of an admin, who alone deletes rooms."""
+    body = json.dumps({"username": os.environ["ZNDRAW_ADMIN_USERNAME"], "password": os.environ["ZNDRAW_ADMIN_PASSWORD"]})
+    token = json.loads(post(connection, "POST", "/api/login", body, "application/json"))["token"]
+    return {"Authorization": f"Bearer {token}"}
 
 
 def populate(folder):
     """Rooms side by side in the same packs, of which two thirds are deleted."""
     import msgpack
     store = folder / "store"
+    os.environ.update(ZNDRAW_ADMIN_USERNAME="admin", ZNDRAW_ADMIN_PASSWORD="bench")
     c.import_file(store, "r", c.h5md(folder / "r.h5", EDITED_FRAMES, EDITED_ATOMS))
     random = np.random.default_rng(1)
     with c.zn_server(store, "--collect-rate", "0") as port:
@@ -37,9 +47,10 @@ def populate(folder):
                       for v in values]
             post(connection, "POST", "/api/rooms", json.dumps({"id": f"x{i}"}), "application/json")
             post(connection, "POST", f"/api/rooms/x{i}/frames", msgpack.packb(frames), "application/msgpack")
+        admin = admin_of(connection)
         for i in range(ROOMS):
             if i % 3:
-                post(connection, "DELETE", f"/api/rooms/x{i}", None, "application/json")
+                post(connection, "DELETE", f"/api/rooms/x{i}", None, "application/json", admin)
     return store
 
 
